@@ -1,112 +1,166 @@
-"""What ``nofx.toml`` declares: markets' feeds and universes, as frozen dataclasses."""
+"""What ``nofx.toml`` declares: markets' feeds and universes, as frozen, validated dataclasses.
+
+``[markets.M.FREQ]`` holds a chain of sources and the history's start and end: bars are ingested
+once per market and frequency. ``[universes.NAME]`` names a market and a frequency and holds its
+members, feature sets, labels, budgets, gates and compute. `nofx_pipelines.config_file` reads and
+writes the file.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 MARKETS = ("cn", "hk", "crypto")
 FREQS = ("1d", "1h", "30m", "15m", "5m", "1m")
 
+Market = Literal["cn", "hk", "crypto"]
+Freq = Literal["1d", "1h", "30m", "15m", "5m", "1m"]
+Share = Annotated[float, Field(gt=0, lt=1, examples=[0.5])]
+Seed = Annotated[int, Field(ge=0, lt=2**32, examples=[7])]
 
-@dataclass(frozen=True)
+_FROZEN = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True, config=_FROZEN)
 class SourceConfig:
     """One link of a feed's chain of sources."""
 
     kind: Literal["simulated", "files"]
     path: Path | None = None
     """A file or a folder, for ``files``."""
-    instruments: int = 30
-    seed: int = 7
+    instruments: Annotated[int, Field(ge=1, le=10_000, examples=[30])] = 30
+    seed: Seed = 7
     signal: bool = True
     """False: the simulator plants no signal (for counting false promotions)."""
     anomalies: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FROZEN)
 class FeedConfig:
-    """``[markets.M.FREQ]``: bars ingested once per market and frequency; ``[start, end)``."""
+    """``[markets.M.FREQ]``: bars ingested once per market and frequency; ``[start, end)``.
 
-    market: str
-    freq: str
-    sources: tuple[SourceConfig, ...]
+    Without ``end`` the feed is open: it takes whatever sessions its sources have.
+    """
+
+    market: Market
+    freq: Freq
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     start: date
-    end: date
+    end: date | None = None
+
+    @property
+    def scope(self) -> str:
+        """The lake's scope, and the key prefix, of what is ingested."""
+        return self.market
+
+    @property
+    def source_bars(self) -> str:
+        """The name of the ingestion table."""
+        return f"source_bars_{self.freq}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FROZEN)
 class LabelConfig:
     """Horizon in bars; barriers at ± ``barrier_sigmas`` · sigma · sqrt(horizon)."""
 
-    horizon: int = 5
-    sigma_bars: int = 20
-    barrier_sigmas: float = 1.0
+    horizon: Annotated[int, Field(ge=1, le=1_000, examples=[5])] = 5
+    sigma_bars: Annotated[int, Field(ge=2, le=10_000, examples=[20])] = 20
+    barrier_sigmas: Annotated[float, Field(gt=0, le=20, examples=[1.0])] = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FROZEN)
 class FoldConfig:
     """Walk-forward folds; the last fold's test is the hold-out."""
 
-    count: int = 5
-    test_fraction: float = 0.3
-    embargo_bars: int = 5
+    count: Annotated[int, Field(ge=2, le=50, examples=[5])] = 5
+    test_fraction: Share = 0.3
+    embargo_bars: Annotated[int, Field(ge=0, le=10_000, examples=[5])] = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FROZEN)
 class SearchConfig:
     """The hyper-parameter search's budget."""
 
-    trials: int = 30
-    workers: int = 1
-    batch: int = 4
+    trials: Annotated[int, Field(ge=1, le=100_000, examples=[30])] = 30
+    workers: Annotated[int, Field(ge=1, le=256, examples=[2])] = 1
+    batch: Annotated[int, Field(ge=1, le=256, examples=[4])] = 4
     """Trials asked together; the same batch and seed give the same trials on any machine."""
-    seed: int = 7
+    seed: Seed = 7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FROZEN)
 class GateConfig:
     """What a candidate must pass to take ``@champion``."""
 
-    confidence: float = 0.95
-    deflated_sharpe: float = 0.95
-    fold_share: float = 0.6
-    resamples: int = 2_000
-    seed: int = 7
+    confidence: Annotated[float, Field(ge=0.5, lt=1, examples=[0.95])] = 0.95
+    deflated_sharpe: Annotated[float, Field(ge=0, le=1, examples=[0.95])] = 0.95
+    fold_share: Annotated[float, Field(ge=0, le=1, examples=[0.6])] = 0.6
+    resamples: Annotated[int, Field(ge=100, le=1_000_000, examples=[2000])] = 2_000
+    seed: Seed = 7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FROZEN)
 class ComputeConfig:
     """Where heavy steps run."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    memory_share: float = 0.8
+    memory_share: Annotated[float, Field(gt=0, le=1, examples=[0.8])] = 0.8
     deterministic: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FROZEN)
 class UniverseConfig:
     """``[universes.NAME]``: members, feature sets, labels, budgets, gates and compute."""
 
-    name: str
-    market: str
-    freq: str
-    members: tuple[str, ...] = ("all",)
-    features: tuple[str, ...] = ("technical",)
-    labels: LabelConfig = field(default_factory=LabelConfig)
-    folds: FoldConfig = field(default_factory=FoldConfig)
-    search: SearchConfig = field(default_factory=SearchConfig)
-    gates: GateConfig = field(default_factory=GateConfig)
-    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", examples=["csi300_1d"])]
+    market: Market
+    freq: Freq
+    members: Annotated[tuple[str, ...], Field(min_length=1, examples=[["all"]])] = ("all",)
+    features: Annotated[tuple[str, ...], Field(min_length=1, examples=[["technical"]])] = ("technical",)
+    labels: LabelConfig = Field(default_factory=LabelConfig)
+    folds: FoldConfig = Field(default_factory=FoldConfig)
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    gates: GateConfig = Field(default_factory=GateConfig)
+    compute: ComputeConfig = Field(default_factory=ComputeConfig)
     refresh: Literal["weekly", "monthly", "always"] = "weekly"
+    """The period within which searches and models count as fresh although bars came."""
+
+    @property
+    def model_name(self) -> str:
+        """The registry's name of this universe's signal model."""
+        return f"nofx-signal-{self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FROZEN)
 class Config:
     """The whole of ``nofx.toml`` and the home it belongs to."""
 
     home: Path
-    feeds: dict[tuple[str, str], FeedConfig]
-    universes: dict[str, UniverseConfig]
+    feeds: Mapping[tuple[str, str], FeedConfig]
+    universes: Mapping[str, UniverseConfig]
+
+    def feed_of(self, universe: UniverseConfig) -> FeedConfig:
+        """The feed that a universe's bars come from."""
+        return self.feeds[universe.market, universe.freq]
+
+    @property
+    def lake(self) -> Path:
+        """Where the tables lie."""
+        return self.home / "lake"
+
+
+def resolve_home(home: Path | str | None = None) -> Path:
+    """The folder of all state: ``home``, else ``$NOFX_HOME``, else ``.nofx`` here.
+
+    >>> resolve_home("/srv/nofx").as_posix()
+    '/srv/nofx'
+    """
+    return Path(home or os.environ.get("NOFX_HOME") or ".nofx").expanduser().resolve()

@@ -1,0 +1,283 @@
+"""Reading and writing ``nofx.toml``: every refusal names file, line, value, rule and an example."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from nofx_pipelines.config import (
+    FREQS,
+    MARKETS,
+    Config,
+    FeedConfig,
+    SourceConfig,
+    UniverseConfig,
+)
+from nofx_pipelines.errors import ConfigError
+
+FILE_NAME = "nofx.toml"
+DEFAULT_START, DEFAULT_END = date(2023, 1, 1), date(2026, 1, 1)
+_TOP = ("markets", "universes")
+
+
+def default_config(home: Path) -> Config:
+    """Three simulated universes, daily: what ``nofx init`` writes without arguments.
+
+    >>> sorted(default_config(Path(".")).universes)
+    ['cn', 'crypto', 'hk']
+    """
+    source = SourceConfig(kind="simulated")
+    feeds = {
+        (m, "1d"): FeedConfig(market=m, freq="1d", sources=(source,), start=DEFAULT_START, end=DEFAULT_END)  # type: ignore[arg-type]
+        for m in MARKETS
+    }
+    universes = {m: UniverseConfig(name=m, market=m, freq="1d") for m in MARKETS}  # type: ignore[arg-type]
+    return Config(home=home, feeds=feeds, universes=universes)
+
+
+def load_config(home: Path) -> Config:
+    """The configuration under ``home``; the default one where no file was written yet.
+
+    Raises:
+        ConfigError: with the file, the line, the value, the rule and an example.
+    """
+    path = home / FILE_NAME
+    if not path.exists():
+        return default_config(home)
+    return parse_config(path.read_text(encoding="utf-8"), home=home, file=path)
+
+
+def parse_config(text: str, *, home: Path, file: Path | str = FILE_NAME) -> Config:
+    """Parse and validate the text of a ``nofx.toml``."""
+    source = _Source(text, str(file))
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        raise ConfigError(
+            f"{file}:{line.group(1) if line else '?'}: not valid TOML: {error}",
+            kept="nothing was run",
+            hint=f"mend {file}",
+        ) from error
+    for key in document:
+        if key not in _TOP:
+            raise source.refuse((key,), key, f"a section is one of {', '.join(_TOP)}", "[universes.cn]")
+    feeds = dict(_feeds(document.get("markets", {}), source))
+    universes = dict(_universes(document.get("universes", {}), feeds, source))
+    return Config(home=home, feeds=feeds, universes=universes)
+
+
+def _feeds(section: Any, source: _Source) -> list[tuple[tuple[str, str], FeedConfig]]:
+    found = []
+    for market, by_freq in source.tables(section, ("markets",)):
+        if market not in MARKETS:
+            raise source.refuse(
+                ("markets", market), market, f"a market is one of {', '.join(MARKETS)}", "[markets.cn.1d]"
+            )
+        for freq, body in source.tables(by_freq, ("markets", market)):
+            path = ("markets", market, freq)
+            if freq not in FREQS:
+                raise source.refuse(
+                    path, freq, f"a frequency is one of {', '.join(FREQS)}", f"[markets.{market}.1d]"
+                )
+            feed = source.build(FeedConfig, {"market": market, "freq": freq, **body}, path)
+            if feed.end is not None and feed.end <= feed.start:
+                raise source.refuse(
+                    (*path, "end"), feed.end, f"the end comes after the start {feed.start}", "2026-01-01"
+                )
+            _check_sources(feed, path, source)
+            found.append(((market, freq), feed))
+    return found
+
+
+def _check_sources(feed: FeedConfig, path: tuple[str, ...], source: _Source) -> None:
+    kinds = {link.kind for link in feed.sources}
+    if len(kinds) > 1:
+        raise source.refuse(
+            (*path, "sources"), sorted(kinds), "simulated and real bars do not share a feed", 'kind = "files"'
+        )
+    for link in feed.sources:
+        if link.kind == "files" and link.path is None:
+            raise source.refuse(
+                (*path, "sources"),
+                "files",
+                "a files source names a path",
+                '{ kind = "files", path = "bars/" }',
+            )
+        if link.kind == "simulated" and feed.end is None:
+            raise source.refuse((*path, "end"), None, "a simulated feed has an end", "end = 2026-01-01")
+
+
+def _universes(
+    section: Any, feeds: Mapping[tuple[str, str], FeedConfig], source: _Source
+) -> list[tuple[str, UniverseConfig]]:
+    found = []
+    for name, body in source.tables(section, ("universes",)):
+        path = ("universes", name)
+        universe = source.build(UniverseConfig, {"name": name, **body}, path)
+        if (universe.market, universe.freq) not in feeds:
+            raise source.refuse(
+                (*path, "freq"),
+                f"{universe.market} {universe.freq}",
+                f"a universe's market and frequency have a section [markets.{universe.market}.{universe.freq}]",
+                f"[markets.{universe.market}.{universe.freq}]",
+            )
+        if name in MARKETS and name != universe.market:
+            raise source.refuse(
+                (*path, "market"),
+                universe.market,
+                "a market's name is only used by a universe of that market",
+                f'market = "{name}"',
+            )
+        found.append((name, universe))
+    return found
+
+
+class _Source:
+    """The file's text: where a key stands, and how a wrong value is refused."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.lines = text.splitlines()
+        self.file = file
+
+    def tables(self, section: Any, path: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
+        if not isinstance(section, dict):
+            raise self.refuse(path, section, "a section, not a value", f"[{'.'.join(path)}.NAME]")
+        for key, body in section.items():
+            if not isinstance(body, dict):
+                raise self.refuse((*path, key), body, "a section, not a value", f"[{'.'.join((*path, key))}]")
+        return list(section.items())
+
+    def build(self, cls: type[Any], body: dict[str, Any], path: tuple[str, ...]) -> Any:
+        try:
+            return TypeAdapter(cls).validate_python(body)
+        except ValidationError as error:
+            first = error.errors()[0]
+            keys = [str(part) for part in first["loc"]]
+            rule = {"unexpected_keyword_argument": f"a key is one of {', '.join(_keys(cls, keys[:-1]))}"}.get(
+                first["type"], first["msg"]
+            )
+            raise self.refuse((*path, *keys), first.get("input"), rule, _example(cls, keys)) from error
+
+    def refuse(self, path: Sequence[str], value: Any, rule: str, example: str) -> ConfigError:
+        where = f"{self.file}:{self.line(path)}"
+        return ConfigError(
+            f"{where}: {'.'.join(path)} = {value!r}: {rule}",
+            kept="nothing was run",
+            hint=f"write, for example, {example}",
+        )
+
+    def line(self, path: Sequence[str]) -> int:
+        """The line of the deepest part of ``path`` that stands in the file (1-based)."""
+        best, depth, section = 1, 0, tuple[str, ...]()
+        for number, text in enumerate(self.lines, 1):
+            header = re.match(r"\s*\[+([^\]]+)\]", text)
+            key = re.match(r"\s*([\w.\"'-]+)\s*=", text)
+            if header:
+                section = tuple(part.strip(" \"'") for part in header.group(1).split("."))
+                here = section
+            elif key:
+                here = (*section, *(part.strip("\"'") for part in key.group(1).split(".")))
+            else:
+                continue
+            shared = min(len(here), len(path))
+            if shared > depth and tuple(path[:shared]) == here[:shared]:
+                best, depth = number, shared
+        return best
+
+
+def _keys(cls: Any, inner: Sequence[str]) -> list[str]:
+    for name in inner:
+        known = fields(cls) if is_dataclass(cls) else ()
+        cls = next((_dataclass_of(f.type) for f in known if f.name == name), None)
+    return [f.name for f in fields(cls) if f.name not in ("name",)] if is_dataclass(cls) else []
+
+
+def _dataclass_of(annotation: Any) -> Any:
+    import nofx_pipelines.config as types
+
+    return getattr(types, str(annotation), None)
+
+
+def _example(cls: Any, keys: Sequence[str]) -> str:
+    schema = TypeAdapter(cls).json_schema()
+    node: dict[str, Any] = schema
+    for key in keys:
+        node = node.get("properties", {}).get(key, node)
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+    value = (node.get("examples") or node.get("enum") or [node.get("default")])[0]
+    name = next((key for key in reversed(keys) if not key.isdigit()), "")
+    return f"{name} = {_toml(value)}" if value is not None else "the file that `nofx init` writes"
+
+
+def render_config(config: Config) -> str:
+    """The text of a ``nofx.toml`` that `parse_config` reads back to the same configuration."""
+    blocks = ["# Written by `nofx init`; every value is validated on load (docs/configuration.md)."]
+    blocks += [render_feed(feed) for feed in config.feeds.values()]
+    blocks += [render_universe(universe) for universe in config.universes.values()]
+    return "\n\n".join(blocks) + "\n"
+
+
+def render_feed(feed: FeedConfig) -> str:
+    """One ``[markets.M.FREQ]`` section."""
+    lines = [f"[markets.{feed.market}.{feed.freq}]", f"start = {feed.start}"]
+    if feed.end is not None:
+        lines.append(f"end = {feed.end}")
+    lines.append("sources = [")
+    lines += [f"  {_inline(link)}," for link in feed.sources]
+    return "\n".join([*lines, "]"])
+
+
+def render_universe(universe: UniverseConfig) -> str:
+    """One ``[universes.NAME]`` section with its sub-sections."""
+    lines = [f"[universes.{universe.name}]"]
+    nested = []
+    for f in fields(universe):
+        value = getattr(universe, f.name)
+        if is_dataclass(value):
+            nested.append((f.name, value))
+        elif f.name != "name":
+            lines.append(f"{f.name} = {_toml(value)}")
+    for name, value in nested:
+        lines += ["", f"[universes.{universe.name}.{name}]"]
+        lines += [f"{f.name} = {_toml(getattr(value, f.name))}" for f in fields(value)]
+    return "\n".join(lines)
+
+
+def _inline(link: SourceConfig) -> str:
+    shown = (
+        ["kind", "path"] if link.kind == "files" else ["kind", "instruments", "seed", "signal", "anomalies"]
+    )
+    return "{ " + ", ".join(f"{name} = {_toml(getattr(link, name))}" for name in shown) + " }"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, (str, Path)):
+        text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{text}"'
+    return str(value)
+
+
+def with_seed(config: Config, seed: int) -> Config:
+    """The same configuration with every seed (sources, searches, gates) set to ``seed``."""
+    feeds = {
+        key: replace(feed, sources=tuple(replace(link, seed=seed) for link in feed.sources))
+        for key, feed in config.feeds.items()
+    }
+    universes = {
+        name: replace(u, search=replace(u.search, seed=seed), gates=replace(u.gates, seed=seed))
+        for name, u in config.universes.items()
+    }
+    return Config(home=config.home, feeds=feeds, universes=universes)
