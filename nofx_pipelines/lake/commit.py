@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-import polars as pl
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
@@ -18,9 +17,12 @@ from nofx_pipelines.lake.log import METADATA_KEY, CommitLog, Message
 CONFIGURATION = {"delta.logRetentionDuration": "interval 36500 days"}
 _HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
+Mode = Literal["append", "overwrite"]
+_T = TypeVar("_T")
+
 
 class Writer:
-    """Commits frames to one table's folder."""
+    """Commits Arrow streams to one table's folder."""
 
     def __init__(
         self,
@@ -38,24 +40,55 @@ class Writer:
         self._backoff = tuple(backoff)
         self._sleep = sleep
 
-    def commit(
+    def write(
         self,
-        rows: pl.DataFrame,
+        stream: Callable[[], Any],
         message: Message,
         *,
-        mode: Literal["append", "overwrite"],
-        predicate: str | None,
+        mode: Mode,
+        predicate: str | None = None,
+        prepare: Callable[[DeltaTable], None] = lambda delta: None,
     ) -> int:
-        """Commit ``rows`` under ``message``; returns the version, with its files' checksums recorded.
+        """Commit a stream's rows under ``message``; returns the version, its files' checksums recorded.
 
+        ``stream`` is opened, and ``prepare`` called with the version built upon, for each attempt.
         Raises `CommitConflict` when other writers won more often than the backoff allows.
         """
-        version = self._retried(lambda: self._attempt(rows, message, mode, predicate))
+        properties = _properties(message)
+
+        def attempt() -> int:
+            if self._log.latest() is None:
+                return _create(self._folder, stream(), properties)
+            delta = DeltaTable(self._folder)
+            prepare(delta)
+            return _add(delta, stream(), mode, predicate, properties)
+
+        return self._recorded(self._retried(attempt))
+
+    def compact(
+        self, message: Message, target_bytes: int, prepare: Callable[[DeltaTable], None]
+    ) -> tuple[int, int, int]:
+        """Merge small files; returns version, files removed and files added."""
+
+        def attempt() -> tuple[int, int, int]:
+            delta = DeltaTable(self._folder)
+            prepare(delta)
+            done = delta.optimize.compact(
+                target_size=target_bytes,
+                commit_properties=_properties(message),
+                post_commithook_properties=_HOOKS,
+            )
+            return delta.version(), done["numFilesRemoved"], done["numFilesAdded"]
+
+        version, removed, added = self._retried(attempt)
+        return self._recorded(version), removed, added
+
+    def _recorded(self, version: int) -> int:
         for name in self._log.commit(version).added:
             self._checksums.record(name)
         return version
 
-    def _retried(self, attempt: Callable[[], int]) -> int:
+    def _retried(self, attempt: Callable[[], _T]) -> _T:
         for seconds in (*self._backoff, None):
             try:
                 return attempt()
@@ -67,53 +100,54 @@ class Writer:
                 self._sleep(seconds)
         raise AssertionError("unreachable: the last wait is None")
 
-    def _attempt(
-        self,
-        rows: pl.DataFrame,
-        message: Message,
-        mode: Literal["append", "overwrite"],
-        predicate: str | None,
-    ) -> int:
-        properties = CommitProperties(custom_metadata={METADATA_KEY: message.to_json()}, max_commit_retries=0)
-        if self._log.latest() is None:
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
-            write_deltalake(
-                self._folder,
-                rows,
-                mode="error",
-                configuration=CONFIGURATION,
-                commit_properties=properties,
-                post_commithook_properties=_HOOKS,
-            )
-            return 0
-        table = DeltaTable(self._folder)
-        if mode == "append":
-            write_deltalake(
-                table,
-                rows,
-                mode="append",
-                schema_mode="merge",
-                commit_properties=properties,
-                post_commithook_properties=_HOOKS,
-            )
-        else:
-            write_deltalake(
-                table,
-                rows,
-                mode="overwrite",
-                predicate=predicate,
-                schema_mode="overwrite" if predicate is None else "merge",
-                commit_properties=properties,
-                post_commithook_properties=_HOOKS,
-            )
-        return table.version()
-
     def _conflict(self, error: DeltaError) -> CommitConflict:
         return CommitConflict(
             f"{self._key}: another writer won {len(self._backoff) + 1} times ({error})",
             kept="nothing was written",
             hint="run again when the other writer is done",
         )
+
+
+def _properties(message: Message) -> CommitProperties:
+    return CommitProperties(custom_metadata={METADATA_KEY: message.to_json()})
+
+
+def _create(folder: Path, rows: Any, properties: CommitProperties) -> int:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_deltalake(
+        folder,
+        rows,
+        mode="error",
+        configuration=CONFIGURATION,
+        commit_properties=properties,
+        post_commithook_properties=_HOOKS,
+    )
+    return 0
+
+
+def _add(
+    delta: DeltaTable, rows: Any, mode: Mode, predicate: str | None, properties: CommitProperties
+) -> int:
+    if mode == "append":
+        write_deltalake(
+            delta,
+            rows,
+            mode="append",
+            schema_mode="merge",
+            commit_properties=properties,
+            post_commithook_properties=_HOOKS,
+        )
+    else:
+        write_deltalake(
+            delta,
+            rows,
+            mode="overwrite",
+            predicate=predicate,
+            schema_mode="merge" if predicate else "overwrite",
+            commit_properties=properties,
+            post_commithook_properties=_HOOKS,
+        )
+    return delta.version()
 
 
 def _lost_race(error: DeltaError) -> bool:

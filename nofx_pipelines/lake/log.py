@@ -8,13 +8,27 @@ log is never cleaned up (retention 100 years), so each version's own file can be
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 METADATA_KEY = "nofx"
+_HISTORY: dict[str, pl.DataType] = {
+    "version": pl.Int64(),
+    "committed_at": pl.Datetime("us", "UTC"),
+    "kind": pl.String(),
+    "start": pl.Date(),
+    "end": pl.Date(),
+    "sessions": pl.Int64(),
+    "rows": pl.Int64(),
+    "code_version": pl.String(),
+    "run_id": pl.String(),
+    "lineage": pl.String(),
+}
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,30 @@ class CommitLog:
             added=tuple(action["add"]["path"] for action in actions if "add" in action),
             removed=tuple(action["remove"]["path"] for action in actions if "remove" in action),
         )
+
+
+def history_frame(commits: Sequence[Commit]) -> pl.DataFrame:
+    """Commits as rows: what each did, to which range, by which code, from which versions."""
+    rows = [
+        (
+            commit.version,
+            commit.committed_at,
+            commit.message.kind,
+            commit.message.start,
+            commit.message.end,
+            len(commit.message.sessions),
+            sum(part.rows for part in _all_parts(commit.message)),
+            commit.message.code_version,
+            commit.message.run_id,
+            json.dumps(dict(commit.message.lineage), sort_keys=True),
+        )
+        for commit in commits
+    ]
+    return pl.DataFrame(rows, schema=_HISTORY, orient="row")
+
+
+def _all_parts(message: Message) -> list[Part]:
+    return [*message.sessions.values(), *([message.whole] if message.whole else [])]
 
 
 def _packed(part: Part) -> list[str | int]:

@@ -6,38 +6,35 @@ a read opens only the files it needs and thousands of sessions do not mean thous
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError as DeltaTableNotFound
 
 from nofx_pipelines.errors import LakeError, OutsideRange, TableNotFound
-from nofx_pipelines.lake.checksums import Checksums
+from nofx_pipelines.lake.checksums import Checksums, broken_file
 from nofx_pipelines.lake.commit import Writer
-from nofx_pipelines.lake.content import NO_ROWS, canonical, digest, session_digests
-from nofx_pipelines.lake.log import CommitLog, Message, Part
+from nofx_pipelines.lake.content import NO_ROWS
+from nofx_pipelines.lake.files import DataFile, live_files, scan_files, stored_schema
+from nofx_pipelines.lake.log import CommitLog, Message, Part, history_frame
+from nofx_pipelines.lake.maintenance import (
+    CompactReport,
+    VacuumReport,
+    VerifyReport,
+    file_names,
+    vacuum_files,
+    verify_files,
+)
+from nofx_pipelines.lake.recovery import adopt
 from nofx_pipelines.lake.schemas import TableSchema
+from nofx_pipelines.lake.staging import CheckedRows, Frame, checked_rows
 from nofx_pipelines.lake.stamps import SessionStamp, StampFold, TableStamp
-from nofx_pipelines.lake.validation import conform
 
-Frame = pl.DataFrame | pl.LazyFrame
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """One live file; ``first`` and ``last`` are the sessions it holds, where the table has sessions."""
-
-    name: str
-    rows: int
-    first: date | None
-    last: date | None
+COMPACT_BYTES = 64 * 2**20
+ABANDONED_SECONDS = 86_400.0
 
 
 class LakeTable:
@@ -82,19 +79,22 @@ class LakeTable:
         start: date | None = None,
         end: date | None = None,
         as_of: datetime | None = None,
+        *,
+        exclusions: int | None = None,
     ) -> pl.LazyFrame:
         """The rows of sessions ``[start, end)`` at a table version, as known at ``as_of``.
 
         Files that the range touches are checked against their SHA-256 first (`IntegrityError`);
-        sessions listed in the scope's excluded_sessions are left out. Row order is not promised.
+        sessions listed in the scope's excluded_sessions (its newest version, or ``exclusions``) are
+        left out. Row order is not promised.
         Raises `TableNotFound` if the table was never written, `LakeError` if the table has no
         sessions or no knowledge time and is asked for them.
         """
         self._require_columns(start, end, as_of)
         delta = self._delta(version)
-        files = [file for file in live_files(delta, self.schema) if _touches(file, start, end)]
+        files = [file for file in live_files(delta, self.schema) if file.touches(start, end)]
         self._check(files)
-        rows = self._rows(delta, files)
+        rows = scan_files(self.folder, [file.name for file in files], stored_schema(delta, self.schema))
         session = self.schema.session_column
         if start is not None and session is not None:
             rows = rows.filter(pl.col(session) >= start)
@@ -102,7 +102,7 @@ class LakeTable:
             rows = rows.filter(pl.col(session) < end)
         if as_of is not None:
             rows = rows.filter(pl.col("knowledge_time") <= as_of)
-        excluded = self.excluded_sessions()
+        excluded = self.excluded_sessions(exclusions)
         return rows.filter(~pl.col(session).is_in(excluded)) if excluded and session else rows
 
     def replace(
@@ -124,18 +124,20 @@ class LakeTable:
         session = self._session_column("replace", "overwrite")
         if not start < end:
             raise OutsideRange(f"{self.key}: [{start}, {end}) holds no session", kept="nothing was written")
-        rows = self._conformed(frame)
-        parts = self._parts(rows, session, inputs)
-        outside = sorted(day for day in parts if not start <= day < end)
-        if outside:
-            raise OutsideRange(
-                f"{self.key}: {len(outside)} sessions, the first {outside[0]}, lie outside [{start}, {end})",
-                kept="nothing was written",
-                hint="replace the range that holds them, or drop the rows",
+        with checked_rows(frame, self.schema, self.key, self.folder) as rows:
+            parts = _parts(rows, inputs)
+            self._require_within(parts, start, end)
+            return self._writer.write(
+                rows.stream,
+                Message("replace", start, end, parts, None, lineage or {}, code_version, run_id),
+                mode="overwrite",
+                predicate=f"{session} >= DATE '{start}' AND {session} < DATE '{end}'",
+                prepare=lambda delta: self._check(
+                    file
+                    for file in live_files(delta, self.schema)
+                    if file.touches(start, end) and not file.within(start, end)
+                ),
             )
-        message = Message("replace", start, end, parts, None, lineage or {}, code_version, run_id)
-        predicate = f"{session} >= DATE '{start}' AND {session} < DATE '{end}'"
-        return self._writer.commit(rows, message, mode="overwrite", predicate=predicate)
 
     def overwrite(
         self,
@@ -147,12 +149,10 @@ class LakeTable:
         run_id: str = "",
     ) -> int:
         """Replace the whole table by ``frame`` in one commit; returns the version."""
-        rows = self._conformed(frame)
-        session = self.schema.session_column
-        parts = self._parts(rows, session, None) if session else {}
-        whole = None if session else Part(digest(rows), rows.height, inputs)
-        message = Message("overwrite", None, None, parts, whole, lineage or {}, code_version, run_id)
-        return self._writer.commit(rows, message, mode="overwrite", predicate=None)
+        with checked_rows(frame, self.schema, self.key, self.folder) as rows:
+            parts, whole = _parts(rows, None), _whole(rows, inputs)
+            message = Message("overwrite", None, None, parts, whole, lineage or {}, code_version, run_id)
+            return self._writer.write(rows.stream, message, mode="overwrite")
 
     def append(
         self,
@@ -164,12 +164,10 @@ class LakeTable:
         run_id: str = "",
     ) -> int:
         """Add rows, leaving all others as they are; returns the version."""
-        rows = self._conformed(frame)
-        session = self.schema.session_column
-        parts = self._parts(rows, session, inputs) if session else {}
-        whole = None if session else Part(digest(rows), rows.height)
-        message = Message("append", None, None, parts, whole, lineage or {}, code_version, run_id)
-        return self._writer.commit(rows, message, mode="append", predicate=None)
+        with checked_rows(frame, self.schema, self.key, self.folder) as rows:
+            parts, whole = _parts(rows, inputs), _whole(rows, "")
+            message = Message("append", None, None, parts, whole, lineage or {}, code_version, run_id)
+            return self._writer.write(rows.stream, message, mode="append")
 
     def stamps(self, version: int | None = None) -> dict[date, SessionStamp]:
         """Content hash, rows, code version, inputs and version of each session, in date order."""
@@ -187,11 +185,42 @@ class LakeTable:
         numbers = range(newest, -1, -1) if newest is not None else range(0)
         return history_frame([self._log.commit(number) for number in numbers])
 
-    def excluded_sessions(self) -> list[date]:
-        """The sessions of this table that checks have left out, sorted."""
+    def verify(self, version: int | None = None) -> VerifyReport:
+        """Read every data file of a version and compare it with its SHA-256; changes nothing."""
+        delta = self._delta(version)
+        return verify_files(delta.version(), file_names(delta), self._checksums)
+
+    def compact(self, target_bytes: int = COMPACT_BYTES, *, run_id: str = "") -> CompactReport:
+        """Merge small files in one commit that leaves every row as it is."""
+        self._delta(None)
+        version, removed, added = self._writer.compact(
+            Message("compact", run_id=run_id),
+            target_bytes,
+            prepare=lambda delta: self._check(live_files(delta, self.schema)),
+        )
+        return CompactReport(version, removed, added)
+
+    def vacuum(
+        self,
+        keep: Collection[int],
+        *,
+        abandoned_seconds: float = ABANDONED_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> VacuumReport:
+        """Remove the files that neither the newest version nor any version in ``keep`` needs.
+
+        The only way to remove data. Files that no commit names may be another writer's at work:
+        they go once they are ``abandoned_seconds`` old.
+        """
+        self._delta(None)
+        abandoned_before = clock() - abandoned_seconds
+        return vacuum_files(self.folder, keep, self._log, self._checksums, abandoned_before)
+
+    def excluded_sessions(self, version: int | None = None) -> list[date]:
+        """The sessions of this table that checks have left out, sorted, at a version of that list."""
         if self._excluded is None or self.schema.session_column is None or not self._excluded.exists():
             return []
-        listed = self._excluded.scan().filter(pl.col("table") == self.name)
+        listed = self._excluded.scan(version).filter(pl.col("table") == self.name)
         return listed.select(pl.col("session_date").unique().sort()).collect().to_series().to_list()
 
     def _session_column(self, action: str, instead: str) -> str:
@@ -203,19 +232,14 @@ class LakeTable:
             )
         return self.schema.session_column
 
-    def _conformed(self, frame: Frame) -> pl.DataFrame:
-        eager = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
-        rows = conform(eager, self.schema, self.key)
-        session = [self.schema.session_column] if self.schema.session_column else []
-        return canonical(rows, [*session, *(column for column in self.schema.key if column not in session)])
-
-    def _parts(self, rows: pl.DataFrame, session: str, inputs: Mapping[date, str] | None) -> dict[date, Part]:
-        """Each session's part in this commit, those named in ``inputs`` without rows included."""
-        given = inputs or {}
-        parts = {day: Part(NO_ROWS, 0, given[day]) for day in given}
-        for day, (content, count) in session_digests(rows, session, self.schema.key).items():
-            parts[day] = Part(content, count, given.get(day, ""))
-        return dict(sorted(parts.items()))
+    def _require_within(self, days: Collection[date], start: date, end: date) -> None:
+        outside = sorted(day for day in days if not start <= day < end)
+        if outside:
+            raise OutsideRange(
+                f"{self.key}: {len(outside)} sessions, the first {outside[0]}, lie outside [{start}, {end})",
+                kept="nothing was written",
+                hint="replace the range that holds them, or drop the rows",
+            )
 
     def _delta(self, version: int | None) -> DeltaTable:
         newest = self._log.latest()
@@ -225,21 +249,16 @@ class LakeTable:
             raise TableNotFound(
                 f"{self.key} has no version {version}; its newest is {newest}", hint="see its history()"
             )
-        try:
-            return DeltaTable(self.folder, version=version)
-        except DeltaTableNotFound as error:
-            raise TableNotFound(f"{self.key} cannot be opened: {error}", hint="nofx run") from error
+        return DeltaTable(self.folder, version=version)
 
-    def _check(self, files: Sequence[DataFile]) -> None:
-        for file in files:
-            self._checksums.require(file.name)
-
-    def _rows(self, delta: DeltaTable, files: Sequence[DataFile]) -> pl.LazyFrame:
-        schema = stored_schema(delta, self.schema)
-        if not files:
-            return pl.LazyFrame(schema=schema)
-        paths = [self.folder / file.name for file in files]
-        return pl.scan_parquet(paths, schema=schema, missing_columns="insert", glob=False)
+    def _check(self, files: Iterable[DataFile]) -> None:
+        """Check files before they are read; those without a record are adopted or refused."""
+        unrecorded = [file.name for file in files if not self._checksums.require(file.name)]
+        if unrecorded:
+            adopt(unrecorded, self.folder, self.schema, self._log, self._checksums)
+            for name in unrecorded:
+                if not self._checksums.require(name):
+                    raise broken_file(self.folder / name, "unrecorded")
 
     def _require_columns(self, start: date | None, end: date | None, as_of: datetime | None) -> None:
         if (start is not None or end is not None) and self.schema.session_column is None:
@@ -251,67 +270,14 @@ class LakeTable:
             )
 
 
-def stored_schema(delta: DeltaTable, schema: TableSchema) -> dict[str, pl.DataType]:
-    """The declared columns and the further ones that were written."""
-    extra = sorted(field.name for field in delta.schema().fields if field.name not in schema.columns)
-    return {**schema.columns, **{name: pl.Float64() for name in extra}}
+def _parts(rows: CheckedRows, inputs: Mapping[date, str] | None) -> dict[date, Part]:
+    """Each session's part in a commit, those named in ``inputs`` without rows included."""
+    given = inputs or {}
+    parts = {day: Part(NO_ROWS, 0, fingerprint) for day, fingerprint in given.items()}
+    for day, (content, count) in rows.sessions.items():
+        parts[day] = Part(content, count, given.get(day, ""))
+    return dict(sorted(parts.items()))
 
 
-def live_files(delta: DeltaTable, schema: TableSchema) -> list[DataFile]:
-    """The files of a version, by session."""
-    actions: list[dict[str, Any]] = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
-    session = schema.session_column
-    files = [
-        DataFile(
-            name=action["path"],
-            rows=action["num_records"],
-            first=action.get(f"min.{session}"),
-            last=action.get(f"max.{session}"),
-        )
-        for action in actions
-    ]
-    return sorted(files, key=lambda file: (file.first or date.min, file.last or date.min, file.name))
-
-
-def _touches(file: DataFile, start: date | None, end: date | None) -> bool:
-    after = start is None or file.last is None or file.last >= start
-    return after and (end is None or file.first is None or file.first < end)
-
-
-def history_frame(commits: Sequence[Any]) -> pl.DataFrame:
-    """Commits as rows."""
-    return pl.DataFrame(
-        [
-            {
-                "version": commit.version,
-                "committed_at": commit.committed_at,
-                "kind": commit.message.kind,
-                "start": commit.message.start,
-                "end": commit.message.end,
-                "sessions": len(commit.message.sessions),
-                "rows": sum(part.rows for part in commit.message.sessions.values())
-                + (commit.message.whole.rows if commit.message.whole else 0),
-                "code_version": commit.message.code_version,
-                "run_id": commit.message.run_id,
-                "lineage": dict_json(commit.message.lineage),
-            }
-            for commit in commits
-        ],
-        schema={
-            "version": pl.Int64,
-            "committed_at": pl.Datetime("us", "UTC"),
-            "kind": pl.String,
-            "start": pl.Date,
-            "end": pl.Date,
-            "sessions": pl.Int64,
-            "rows": pl.Int64,
-            "code_version": pl.String,
-            "run_id": pl.String,
-            "lineage": pl.String,
-        },
-    )
-
-
-def dict_json(lineage: Mapping[str, int]) -> str:
-    """Lineage as canonical JSON."""
-    return json.dumps(dict(lineage), sort_keys=True)
+def _whole(rows: CheckedRows, inputs: str) -> Part | None:
+    return None if rows.whole is None else Part(*rows.whole, inputs)
