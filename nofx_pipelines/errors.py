@@ -5,6 +5,7 @@ NofxError
 ├── DataError              input that cannot be used
 │   ├── UnrecognisedFile   no reader knows these columns
 │   ├── CorruptFile        truncated, not decompressible, not text
+│   ├── RuleNotCovered     no dated exchange rule for this market, board and day
 │   └── NotEnoughData      too few sessions, instruments or labels for the step
 ├── CalendarError          a date outside a calendar's verified span, or no session
 ├── LakeError
@@ -54,6 +55,10 @@ class UnrecognisedFile(DataError):
 
 class CorruptFile(DataError):
     """Truncated, not decompressible, or not text."""
+
+
+class RuleNotCovered(DataError):
+    """No dated exchange rule for this market, board and day."""
 
 
 class NotEnoughData(DataError):

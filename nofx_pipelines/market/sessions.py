@@ -146,7 +146,7 @@ class MarketCalendar:
         return self._cut(bars_of(self._segments.filter(inside), FREQ_MINUTES[freq]), start, end)
 
     def auctions(self, start: date, end: date) -> pl.DataFrame:
-        """Auction windows in ``[start, end)``, columns of ``grid``, phases ``open_auction``, ``close_auction``."""
+        """Auction windows in ``[start, end)``, with the columns of ``grid``."""
         self._require(start, end)
         return self._auctions.filter(pl.col("session_date").is_between(start, end, closed="left"))
 
