@@ -1,4 +1,4 @@
-"""The version of a stage's code: a hash of its sources, of what they import from ours, and of its settings."""
+"""The version of a stage's code: a hash of its sources, what they import from ours, and its settings."""
 
 from __future__ import annotations
 

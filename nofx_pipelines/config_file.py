@@ -126,7 +126,7 @@ def _universes(
             raise source.refuse(
                 (*path, "freq"),
                 f"{universe.market} {universe.freq}",
-                f"a universe's market and frequency have a section [markets.{universe.market}.{universe.freq}]",
+                f"its market and frequency have a section [markets.{universe.market}.{universe.freq}]",
                 f"[markets.{universe.market}.{universe.freq}]",
             )
         if name in MARKETS and name != universe.market:
@@ -181,7 +181,8 @@ class _Source:
             header = re.match(r"\s*\[+([^\]]+)\]", text)
             key = re.match(r"\s*([\w.\"'-]+)\s*=", text)
             if header:
-                section = tuple(part.strip(" \"'") for part in header.group(1).split("."))
+                parts = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", header.group(1))
+                section = tuple(part.strip("\"'") for part in parts)
                 here = section
             elif key:
                 here = (*section, *(part.strip("\"'") for part in key.group(1).split(".")))

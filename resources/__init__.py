@@ -1,0 +1,1 @@
+"""Dagster resources: thin wrappers that open the library's own classes."""

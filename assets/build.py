@@ -1,0 +1,123 @@
+"""All definitions of a configuration: the graph, its jobs, schedules, sensors and resources."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets import (
+    bars,
+    candidate_model,
+    champion,
+    features,
+    hpo_study,
+    ingestion,
+    jobs,
+    labels,
+    mart,
+    report,
+    signals,
+    training_set,
+)
+from assets.progress import NAME, progress_logger
+from assets.schedules import close_schedule
+from assets.sensors import inbox_sensor
+from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
+from nofx_pipelines.config_file import load_config, with_seed
+from nofx_pipelines.errors import ConfigError
+from resources.compute import ComputeResource
+from resources.lake import LakeResource
+from resources.sources import SourcesResource
+from resources.tracker import TrackerResource
+
+STAGE_BUILDERS = (
+    bars.build,
+    features.build,
+    labels.build,
+    training_set.build,
+    hpo_study.build,
+    candidate_model.build,
+    champion.build,
+    signals.build,
+)
+
+
+def configuration(home: Path) -> Config:
+    """The configuration under ``home``, with ``$NOFX_SEED`` in place of its seeds where set."""
+    config = load_config(home)
+    seed = os.environ.get("NOFX_SEED")
+    return with_seed(config, int(seed)) if seed else config
+
+
+def build_definitions(config: Config, **overrides: Any) -> dg.Definitions:
+    """The definitions of ``config``; ``overrides`` replace resources by name (tests)."""
+    feeds = list(config.feeds.values())
+    universes = [(universe, config.feed_of(universe)) for universe in config.universes.values()]
+    return dg.Definitions(
+        assets=[*_ingestion(feeds), *_universes(universes), mart.build(config), report.build(config)],
+        jobs=[
+            *(jobs.ingest_job(feed) for feed in feeds),
+            *(jobs.universe_job(universe) for universe, _ in universes),
+            *(jobs.close_job(universe, feed) for universe, feed in universes),
+            *(jobs.inbox_job(feed, _behind(config, feed)) for feed in feeds if _takes_files(feed)),
+            jobs.publish_job(),
+        ],
+        schedules=[close_schedule(universe, feed) for universe, feed in universes],
+        sensors=[inbox_sensor(feed, config.home) for feed in feeds if _takes_files(feed)],
+        resources={**resources_of(config), **overrides},
+        loggers={NAME: progress_logger},
+        executor=dg.multiprocess_executor.configured(
+            {
+                "max_concurrent": os.cpu_count() or 1,
+                "start_method": {
+                    "forkserver": {"preload_modules": ["dagster", "nofx_pipelines.definitions"]}
+                },
+            }
+        ),
+    )
+
+
+def resources_of(config: Config) -> dict[str, Any]:
+    """The resources of a home."""
+    home = str(config.home)
+    return {
+        "lake": LakeResource(root=str(config.lake)),
+        "sources": SourcesResource(home=home),
+        "tracker": TrackerResource(home=home),
+        "compute": ComputeResource(),
+    }
+
+
+def config_error_definitions(error: ConfigError) -> dg.Definitions:
+    """One asset that says what is wrong with ``nofx.toml``, where a traceback would be shown."""
+
+    @dg.asset(name="CONFIG_ERROR", description=str(error), group_name="configuration")
+    def config_error() -> None:
+        raise dg.Failure(description=str(error))
+
+    return dg.Definitions(assets=[config_error])
+
+
+def _ingestion(feeds: list[FeedConfig]) -> list[dg.AssetsDefinition]:
+    by_market: dict[str, list[FeedConfig]] = {}
+    for feed in feeds:
+        by_market.setdefault(feed.market, []).append(feed)
+    return [
+        *(ingestion.build_instruments(group) for group in by_market.values()),
+        *(ingestion.build_source_bars(feed) for feed in feeds),
+    ]
+
+
+def _universes(universes: list[tuple[UniverseConfig, FeedConfig]]) -> list[dg.AssetsDefinition]:
+    return [build(universe, feed) for universe, feed in universes for build in STAGE_BUILDERS]
+
+
+def _behind(config: Config, feed: FeedConfig) -> list[UniverseConfig]:
+    return [u for u in config.universes.values() if config.feed_of(u) == feed]
+
+
+def _takes_files(feed: FeedConfig) -> bool:
+    return all(link.kind == "files" for link in feed.sources)

@@ -1,0 +1,74 @@
+"""``<universe>/candidate_model``: the ridge baseline and the tuned model, tested once, registered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+from nofx_pipelines.models.candidate import PARITY
+
+from assets.outcome import StageOptions, image, materialized
+from assets.stage import above, stage_arguments
+from nofx_pipelines.config import FeedConfig, UniverseConfig
+from nofx_pipelines.stages import STAGES
+from resources.compute import ComputeResource
+from resources.lake import LakeResource
+from resources.tracker import TrackerResource
+
+
+def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
+    """The asset ``candidate_model`` of ``universe``."""
+
+    @dg.asset(
+        **stage_arguments(
+            universe,
+            feed,
+            "candidate_model",
+            kinds={"lightgbm", "onnx", "mlflow"},
+            description=f"{universe.model_name}: trained on the best parameters, tested once on the last fold",
+            deps=[
+                above(universe, "training_set"),
+                above(universe, "hpo_study"),
+                above(universe, "bars", whole=True),
+            ],
+            checks=[("onnx_parity", "The registered ONNX scores as the trained model does", True)],
+        )
+    )
+    def candidate_model(
+        context: dg.AssetExecutionContext,
+        config: StageOptions,
+        lake: LakeResource,
+        tracker: TrackerResource,
+        compute: ComputeResource,
+    ) -> dg.MaterializeResult[Any]:
+        from nofx_pipelines.models.candidate import refresh_candidate
+
+        store = lake.open()
+        result = refresh_candidate(
+            store,
+            tracker.open(),
+            universe,
+            run_id=context.run_id,
+            code_version=STAGES["candidate_model"].version(universe),
+            force=config.force,
+        )
+        check = dg.AssetCheckResult(
+            check_name="onnx_parity",
+            passed=result.parity <= PARITY,
+            metadata={"largest_difference": result.parity},
+        )
+        return materialized(
+            store.table(universe.name, "leaderboard"),
+            rows=result.rows,
+            seconds=result.seconds,
+            device=compute.resolve(universe.compute).kind,
+            more={
+                "candidate_version": result.candidate_version,
+                "baseline_version": result.baseline_version,
+                "leaderboard": dg.MetadataValue.md(result.markdown),
+                **{name: image(png, name) for name, png in result.figures.items()},
+            },
+            checks=[check],
+        )
+
+    return candidate_model

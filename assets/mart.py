@@ -1,0 +1,37 @@
+"""``mart``: small result tables of all universes in one DuckDB file, renamed into place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from nofx_pipelines.config import Config
+from resources.lake import LakeResource
+
+
+def build(config: Config) -> dg.AssetsDefinition:
+    """The asset ``mart`` over all universes."""
+
+    @dg.asset(
+        key="mart",
+        deps=[dg.AssetKey([name, "signals"]) for name in config.universes],
+        group_name="publish",
+        owners=["team:data"],
+        kinds={"duckdb"},
+        description="Leaderboard, gates, signals, trials and coverage of all universes: mart.duckdb",
+    )
+    def mart(lake: LakeResource) -> dg.MaterializeResult[Any]:
+        from nofx_pipelines.lake.result_tables import build_result_mart
+
+        path = config.home / "mart.duckdb"
+        rows = build_result_mart(lake.open(), path)
+        return dg.MaterializeResult(
+            metadata={
+                "rows": sum(rows.values()),
+                "path": dg.MetadataValue.path(str(path)),
+                "tables": dg.MetadataValue.json(dict(rows)),
+            }
+        )
+
+    return mart

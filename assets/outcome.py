@@ -1,0 +1,73 @@
+"""How a stage's result becomes what a person reads in the UI: rows, versions, schema, figures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from nofx_pipelines.lake.table import LakeTable
+
+MetadataValues = Mapping[str, Any]
+
+
+class StageOptions(dg.Config):
+    """What a person can ask of one stage in the launchpad."""
+
+    force: bool = False
+    """Recompute what is fresh, too."""
+
+
+def materialized(
+    table: LakeTable,
+    *,
+    rows: int,
+    seconds: float,
+    reads: Mapping[str, int] | None = None,
+    device: str = "cpu",
+    more: MetadataValues | None = None,
+    checks: Sequence[dg.AssetCheckResult] = (),
+) -> dg.MaterializeResult[Any]:
+    """The result of a stage that wrote ``table``, with the table's content as data version."""
+    stamp = table.stamp()
+    metadata: dict[str, Any] = {
+        "rows": rows,
+        "seconds": round(seconds, 3),
+        "device": device,
+        "table": f"{table.scope}/{table.name}",
+        **(more or {}),
+    }
+    if stamp is not None:
+        metadata |= {"table_version": stamp.version, "dagster/row_count": stamp.rows}
+        metadata["dagster/column_schema"] = column_schema(table)
+    if reads:
+        metadata["reads"] = dg.MetadataValue.json(dict(reads))
+    return dg.MaterializeResult(
+        metadata=metadata,
+        data_version=dg.DataVersion(stamp.content[:16] if stamp else "empty"),
+        check_results=list(checks),
+    )
+
+
+def column_schema(table: LakeTable) -> dg.TableSchema:
+    """The stored columns and their types."""
+    schema = table.scan().collect_schema()
+    return dg.TableSchema(columns=[dg.TableColumn(name, str(dtype)) for name, dtype in schema.items()])
+
+
+def image(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """A figure as a Markdown image, which the UI shows in place."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def sessions_note(days: Sequence[date], limit: int = 20) -> str:
+    """The first of ``days``, and how many more there are.
+
+    >>> sessions_note([date(2024, 1, 2)])
+    '2024-01-02'
+    """
+    shown = ", ".join(str(day) for day in days[:limit])
+    return shown if len(days) <= limit else f"{shown} and {len(days) - limit} more"

@@ -1,0 +1,74 @@
+"""A Dagster logger that shows only stage events, one JSON object a line.
+
+`nofx run` reads the lines; everything else that Dagster logs goes to its own event log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEventType
+
+NAME = "progress"
+
+
+class _StageEvents(logging.Handler):
+    """Collects a step's metadata and checks, and prints a line when it starts and ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: dict[str, float] = {}
+        self.metadata: dict[str, dict[str, Any]] = {}
+        self.checks: dict[str, dict[str, str]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event: dg.DagsterEvent | None = getattr(record, "dagster_event", None)
+        if event is None or event.step_key is None:
+            return
+        step, kind = event.step_key, event.event_type
+        if kind == DagsterEventType.STEP_START:
+            self.started[step] = time.monotonic()
+            self._say("start", step)
+        elif kind == DagsterEventType.ASSET_MATERIALIZATION:
+            found = event.step_materialization_data.materialization
+            self.metadata[step] = {k: v.value for k, v in found.metadata.items() if _plain(v.value)}
+        elif kind == DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            state = "passed" if check.passed else str(check.severity.value).lower()
+            self.checks.setdefault(step, {})[check.check_name] = state
+        elif kind == DagsterEventType.STEP_SUCCESS:
+            self._say("done", step)
+        elif kind == DagsterEventType.STEP_FAILURE:
+            self._say("failed", step, message=_failure(event))
+
+    def _say(self, event: str, step: str, **more: str) -> None:
+        line = {"event": event, "stage": step.replace("__", "/", 1), **more}
+        if event == "done":
+            line["seconds"] = round(time.monotonic() - self.started[step], 2)  # type: ignore[assignment]
+            line["metadata"] = self.metadata.get(step, {})  # type: ignore[assignment]
+            line["checks"] = self.checks.get(step, {})  # type: ignore[assignment]
+        sys.stdout.write(json.dumps(line, default=str) + "\n")
+        sys.stdout.flush()
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) < 200)
+
+
+def _failure(event: dg.DagsterEvent) -> str:
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "the step failed"
+
+
+@dg.logger(name=NAME, description="Stage events as JSON lines, for the command line")
+def progress_logger(context: dg.InitLoggerContext) -> logging.Logger:
+    logger = logging.Logger("nofx.progress")
+    logger.addHandler(_StageEvents())
+    return logger

@@ -1,0 +1,34 @@
+"""``report``: one self-contained HTML page over all universes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from nofx_pipelines.config import Config
+from resources.lake import LakeResource
+
+
+def build(config: Config) -> dg.AssetsDefinition:
+    """The asset ``report`` over all universes."""
+
+    @dg.asset(
+        key="report",
+        deps=[dg.AssetKey("mart")],
+        group_name="publish",
+        owners=["team:research"],
+        kinds={"html"},
+        description="Verdict, data, trials, leaderboard, equity, gates and lineage on one page",
+    )
+    def report(lake: LakeResource) -> dg.MaterializeResult[Any]:
+        from nofx_pipelines.report.page import write_report
+
+        path = config.home / "report" / "index.html"
+        size = write_report(lake.open(), config, path, now=datetime.now(UTC))
+        return dg.MaterializeResult(
+            metadata={"path": dg.MetadataValue.path(str(path)), "bytes": size, "rows": len(config.universes)}
+        )
+
+    return report

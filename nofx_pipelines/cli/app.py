@@ -1,0 +1,134 @@
+"""``nofx``: the commands and their options. Each command's work stands in a module of its name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nofx_pipelines.config import resolve_home
+from nofx_pipelines.errors import NofxError
+
+app = typer.Typer(
+    name="nofx",
+    help="From raw bars to a registered model, for A-shares, Hong Kong stocks and crypto.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of all state; else $NOFX_HOME, else .nofx.", show_default=False),
+]
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except NofxError as error:
+        sys.stderr.write(f"nofx: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("nofx: interrupted; what was committed stays. Next: nofx run goes on from there\n")
+        sys.exit(130)
+
+
+@app.command()
+def init(
+    home: Home = None,
+    market: Annotated[str | None, typer.Option(help="cn, hk or crypto; guessed from the files.")] = None,
+    freq: Annotated[str | None, typer.Option(help="1d, 1h, 30m, 15m, 5m or 1m; guessed.")] = None,
+    source: Annotated[str | None, typer.Option(help="files or simulated.")] = None,
+    path: Annotated[Path | None, typer.Option(help="A file or folder of bars, for files.")] = None,
+    name: Annotated[str | None, typer.Option(help="The new universe's name.")] = None,
+) -> None:
+    """Write nofx.toml, or extend it by a universe; shows what was recognised in the files."""
+    from nofx_pipelines.cli.init import init_home
+
+    init_home(resolve_home(home), market=market, freq=freq, source=source, path=path, name=name)
+
+
+@app.command(name="run")
+def run_command(
+    home: Home = None,
+    universe: Annotated[str | None, typer.Option(help="Names, comma-separated; all by default.")] = None,
+    start: Annotated[str | None, typer.Option(help="First date, YYYY-MM-DD.")] = None,
+    end: Annotated[str | None, typer.Option(help="Date after the last, YYYY-MM-DD.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of sources, searches and gates.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Recompute what is fresh, too.")] = False,
+) -> None:
+    """Bring every stage up to date, from bars to signals, mart and report."""
+    from nofx_pipelines.cli.run import RunOptions, run_universes
+
+    options = RunOptions.parse(resolve_home(home), universe, start, end, seed, force)
+    raise typer.Exit(run_universes(options))
+
+
+@app.command()
+def status(home: Home = None) -> None:
+    """What is fresh, what is not, and why."""
+    from nofx_pipelines.cli.status import show_status
+
+    show_status(resolve_home(home))
+
+
+@app.command()
+def ui(
+    home: Home = None,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+) -> None:
+    """Dagster's UI on this home, and MLflow's beside it; both on loopback only."""
+    from nofx_pipelines.cli.ui import serve
+
+    raise typer.Exit(serve(resolve_home(home), port, mlflow_port))
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="SELECT over the lake's tables, e.g. from bars.")],
+    home: Home = None,
+    format: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+) -> None:
+    """Query the lake's tables; each has a leading column `scope`."""
+    from nofx_pipelines.cli.sql import run_sql
+
+    run_sql(resolve_home(home), query, format)
+
+
+@app.command()
+def models(home: Home = None) -> None:
+    """Registered models with their aliases, figures and lineage."""
+    from nofx_pipelines.cli.models import show_models
+
+    show_models(resolve_home(home))
+
+
+@app.command()
+def reproduce(
+    model: Annotated[str, typer.Argument(help="MODEL, MODEL@alias or MODEL/version.")], home: Home = None
+) -> None:
+    """Retrain a registered model from its recorded inputs and compare the weights byte for byte."""
+    from nofx_pipelines.cli.models import reproduce_model
+
+    raise typer.Exit(reproduce_model(resolve_home(home), model))
+
+
+@app.command()
+def report(home: Home = None) -> None:
+    """Build the HTML report from what stands in the lake and print its path."""
+    from nofx_pipelines.cli.report import write_report
+
+    write_report(resolve_home(home))
+
+
+@app.command()
+def doctor(home: Home = None) -> None:
+    """Check the installation, the configuration, the tables' bytes, and what is left behind."""
+    from nofx_pipelines.cli.doctor import examine
+
+    raise typer.Exit(examine(resolve_home(home)))

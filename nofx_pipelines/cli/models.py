@@ -1,0 +1,31 @@
+"""``nofx models`` and ``nofx reproduce``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nofx_pipelines.cli.terminal import say, write_frame
+from nofx_pipelines.config_file import load_config
+
+
+def show_models(home: Path) -> None:
+    """One line a registered version."""
+    from nofx_pipelines.models.tracking import Tracker
+
+    frame = Tracker(home).models()
+    if frame.is_empty():
+        say(f"no model is registered under {home}. Next: nofx run --home {home}")
+    else:
+        write_frame(frame, "table")
+
+
+def reproduce_model(home: Path, model: str) -> int:
+    """Retrain and compare; 0 when the weights are the same bytes."""
+    from nofx_pipelines.lake.store import Lake
+    from nofx_pipelines.models.reproduce import reproduce
+    from nofx_pipelines.models.tracking import Tracker
+
+    config = load_config(home)
+    found = reproduce(Tracker(home), Lake(config.lake), model)
+    say(str(found))
+    return 0 if found.identical else 1

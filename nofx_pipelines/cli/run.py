@@ -1,0 +1,215 @@
+"""``nofx run``: plan, execute each feed's jobs in processes side by side, then mart and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from nofx_pipelines.cli.dagster_home import prepare_dagster_home
+from nofx_pipelines.cli.plan import Selection
+from nofx_pipelines.cli.summary import summary
+from nofx_pipelines.cli.terminal import count, say, seconds
+from nofx_pipelines.config import Config, UniverseConfig
+from nofx_pipelines.config_file import load_config, with_seed
+from nofx_pipelines.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line asked for."""
+
+    home: Path
+    universes: tuple[str, ...] | None
+    start: date | None
+    end: date | None
+    seed: int | None
+    force: bool
+
+    @classmethod
+    def parse(
+        cls,
+        home: Path,
+        universe: str | None,
+        start: str | None,
+        end: str | None,
+        seed: int | None,
+        force: bool,
+    ) -> RunOptions:
+        """Validate the flags.
+
+        Raises:
+            ConfigError: naming the flag, its value and an example.
+        """
+        names = tuple(n.strip() for n in universe.split(",") if n.strip()) if universe else None
+        first, last = _date("--start", start), _date("--end", end)
+        if first and last and last <= first:
+            raise ConfigError(
+                f"--end {last} is not after --start {first}", hint=f"--end {date(first.year + 1, 1, 1)}"
+            )
+        if seed is not None and not 0 <= seed < 2**32:
+            raise ConfigError(f"--seed {seed} is outside [0, 2**32)", hint="--seed 7")
+        return cls(home, names, first, last, seed, force)
+
+
+@dataclass
+class StageLine:
+    """One stage of this run, for the table at the end."""
+
+    stage: str
+    rows: int | None
+    seconds: float
+    checks: dict[str, str]
+
+
+@dataclass
+class Outcome:
+    """What the workers said."""
+
+    lines: list[StageLine] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def run_universes(options: RunOptions) -> int:
+    """Bring the chosen universes up to date; 0 when every stage succeeded."""
+    began = time.monotonic()
+    config = _config(options)
+    chosen = _chosen(config, options)
+    prepare_dagster_home(options.home)
+    outcome = Outcome()
+    work = _jobs(config, chosen, options, outcome)
+    if work:
+        with _tracker_prepared(options.home), ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            list(pool.map(lambda jobs: _worker(options, jobs, outcome), work))
+    if outcome.lines or not (config.home / "report" / "index.html").exists():
+        _worker(options, ["publish"], outcome)
+    say()
+    say(summary(config, chosen, outcome.lines, outcome.fresh, outcome.failures))
+    say(f"done in {seconds(time.monotonic() - began)}")
+    return 1 if outcome.failures else 0
+
+
+def _config(options: RunOptions) -> Config:
+    if not (options.home / "nofx.toml").exists():
+        from nofx_pipelines.cli.init import write_default
+
+        write_default(options.home)
+        say(f"wrote {options.home / 'nofx.toml'}: three simulated universes")
+    config = load_config(options.home)
+    return config if options.seed is None else with_seed(config, options.seed)
+
+
+def _chosen(config: Config, options: RunOptions) -> list[UniverseConfig]:
+    wanted = options.universes or tuple(config.universes)
+    unknown = [name for name in wanted if name not in config.universes]
+    if unknown:
+        raise ConfigError(
+            f"--universe {unknown[0]!r} is not in {config.home / 'nofx.toml'}, "
+            f"which has {', '.join(config.universes)}",
+            kept="nothing was run",
+            hint=f"nofx run --universe {next(iter(config.universes), 'cn')}",
+        )
+    return [config.universes[name] for name in wanted]
+
+
+def _jobs(
+    config: Config, chosen: Sequence[UniverseConfig], options: RunOptions, outcome: Outcome
+) -> list[list[str]]:
+    """Per feed, the jobs of one worker process: its ingestion, then its universes."""
+    from dagster import DagsterInstance
+
+    from assets.jobs import ingest_job_name
+
+    selection = Selection(config, options.start, options.end, datetime.now(UTC), options.force)
+    work = []
+    with DagsterInstance.from_config(str(options.home / "dagster")) as instance:
+        for key, feed in config.feeds.items():
+            universes = [u for u in chosen if (u.market, u.freq) == key]
+            if not universes:
+                continue
+            above = selection.of_feed(feed, instance)
+            below = [(u, selection.of_universe(u, instance, feed_fresh=not above.keys)) for u in universes]
+            stale = [u.name for u, plan in below if plan.keys]
+            # after an ingestion its universes are planned again, by the same process
+            work += [[ingest_job_name(feed), *stale]] if above.keys else [[name] for name in stale]
+            if not above.keys:
+                outcome.fresh += [s.key for s in above.states]
+            outcome.fresh += [s.key for u, plan in below if u.name not in stale for s in plan.states]
+    return work
+
+
+def _worker(options: RunOptions, jobs: Sequence[str], outcome: Outcome) -> None:
+    command = [sys.executable, "-m", "nofx_pipelines.cli.worker", *jobs, "--home", str(options.home)]
+    command += [f"--start={options.start}"] if options.start else []
+    command += [f"--end={options.end}"] if options.end else []
+    command += [f"--seed={options.seed}"] if options.seed is not None else []
+    command += ["--force"] if options.force else []
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    log = options.home / "logs" / f"{'-'.join(jobs)}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment)
+        try:
+            for event in _events(process):
+                _show(event, outcome)
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+    if status and not any(stage for stage, _ in outcome.failures):
+        tail = log.read_text(errors="replace").strip().splitlines()[-1:]
+        outcome.failures.append((" ".join(jobs), f"{tail[0] if tail else 'no message'} (all of it: {log})"))
+
+
+def _events(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(b"{"):
+            yield json.loads(line)
+
+
+def _show(event: dict[str, Any], outcome: Outcome) -> None:
+    kind, stage = event["event"], event.get("stage", "")
+    if kind == "fresh":
+        outcome.fresh.append(stage)
+    elif kind == "failed":
+        outcome.failures.append((stage, event["message"]))
+        say(f"{stage:<28} failed: {event['message']}")
+    elif kind == "done":
+        metadata = event["metadata"]
+        line = StageLine(stage, metadata.get("rows"), event["seconds"], event["checks"])
+        outcome.lines.append(line)
+        device = metadata.get("device", "cpu")
+        say(f"{stage:<28} {count(line.rows):>10} rows  {line.seconds:>6.1f} s  {device}")
+
+
+class _tracker_prepared:
+    """MLflow's database takes long to create the first time: begin while bars are ingested."""
+
+    def __init__(self, home: Path) -> None:
+        code = "import sys; from pathlib import Path; from nofx_pipelines.models.tracking import Tracker"
+        self._command = [sys.executable, "-c", f"{code}; Tracker(Path(sys.argv[1])).prepare()", str(home)]
+
+    def __enter__(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.wait()
+
+
+def _date(flag: str, text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise ConfigError(f"{flag} {text!r} is not a date", hint=f"{flag} 2024-01-31") from error

@@ -1,0 +1,36 @@
+"""``nofx status``: what is fresh, what is not, and why."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nofx_pipelines.cli.dagster_home import prepare_dagster_home
+from nofx_pipelines.cli.plan import Selection
+from nofx_pipelines.cli.terminal import say, table
+from nofx_pipelines.config_file import load_config
+from nofx_pipelines.plan import StageState
+
+
+def show_status(home: Path) -> None:
+    """Print one line a stage."""
+    from dagster import DagsterInstance
+
+    config = load_config(home)
+    selection = Selection(config, None, None, datetime.now(UTC))
+    states: list[StageState] = []
+    with DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+        for key, feed in config.feeds.items():
+            above = selection.of_feed(feed, instance)
+            states += above.states
+            for universe in config.universes.values():
+                if (universe.market, universe.freq) == key:
+                    below = selection.of_universe(universe, instance, feed_fresh=not above.keys)
+                    states += below.states
+    rows = [(state.key, "fresh" if state.fresh else "stale", state.reason) for state in states]
+    say(table(("stage", "state", "reason"), rows))
+    stale = sum(not state.fresh for state in states)
+    say(
+        f"\n{stale} of {len(states)} stages are not fresh"
+        + (f". Next: nofx run --home {home}" if stale else "")
+    )

@@ -1,0 +1,85 @@
+"""Plain text for people: tables, durations, counts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import polars as pl
+
+
+def say(text: str = "") -> None:
+    """One line to standard output, at once."""
+    print(text, flush=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
+    """Columns padded to their widest cell; the columns in ``right`` are right-aligned.
+
+    >>> print(table(["stage", "rows"], [["bars", 12], ["labels", 7]], right=[1]))
+    stage   rows
+    bars      12
+    labels     7
+    """
+    cells = [[str(c) for c in header], *[["" if c is None else str(c) for c in row] for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(w) if i in right else cell.ljust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
+
+
+def seconds(value: float) -> str:
+    """
+    >>> seconds(3.14159), seconds(75)
+    ('3.1 s', '1 min 15 s')
+    """
+    return f"{value:.1f} s" if value < 60 else f"{int(value) // 60} min {int(value) % 60} s"
+
+
+def count(value: int | float | None) -> str:
+    """
+    >>> count(1234567)
+    '1,234,567'
+    """
+    return "" if value is None else f"{int(value):,}"
+
+
+def interval(value: float | None, lo: float | None, hi: float | None) -> str:
+    """
+    >>> interval(0.05123, 0.01, 0.09)
+    '0.051 [0.010, 0.090]'
+    """
+    if value is None:
+        return "unknown"
+    return f"{value:.3f}" if lo is None or hi is None else f"{value:.3f} [{lo:.3f}, {hi:.3f}]"
+
+
+def write_frame(frame: pl.DataFrame, format: str) -> None:
+    """A frame to standard output as ``table``, ``csv`` or ``json``."""
+    if format == "csv":
+        sys.stdout.write(flat(frame).write_csv())
+    elif format == "json":
+        say(json.dumps(frame.to_dicts(), default=str, indent=1, ensure_ascii=False))
+    else:
+        numeric = [i for i, dtype in enumerate(frame.dtypes) if dtype.is_numeric()]
+        say(table(frame.columns, [[_cell(c) for c in row] for row in frame.rows()], right=numeric))
+
+
+def flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Nested columns as JSON text, which CSV can hold."""
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    return frame.with_columns(
+        pl.Series(name, [None if v is None else json.dumps(v, default=str) for v in frame[name].to_list()])
+        for name in nested
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

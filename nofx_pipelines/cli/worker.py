@@ -1,0 +1,90 @@
+"""One process of ``nofx run``: the ingestion of a feed and its universes, or mart and report.
+
+It runs ordinary Dagster jobs in-process against the instance under ``$NOFX_HOME/dagster`` and
+prints stage events as JSON lines (`assets.progress`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``python -m nofx_pipelines.cli.worker``; 0 when every run succeeded."""
+    parser = argparse.ArgumentParser(prog="nofx-worker")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("jobs", nargs="+", help="an ingestion's, universes', or publish: run in this order")
+    parser.add_argument("--start", type=date.fromisoformat)
+    parser.add_argument("--end", type=date.fromisoformat)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--force", action="store_true")
+    args = parser.parse_args(argv)
+
+    from nofx_pipelines.cli.dagster_home import prepare_dagster_home
+
+    folder = prepare_dagster_home(args.home)
+    if args.seed is not None:
+        os.environ["NOFX_SEED"] = str(args.seed)
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(folder)) as instance:
+        return _work(args, instance)
+
+
+def _work(args: argparse.Namespace, instance: Any) -> int:
+    from assets.build import build_definitions, configuration
+    from assets.jobs import PUBLISH, ingest_job_name
+    from nofx_pipelines.cli.plan import Selection
+
+    config = configuration(args.home)
+    definitions = build_definitions(config)
+    selection = Selection(config, args.start, args.end, datetime.now(UTC), args.force)
+    feeds = {ingest_job_name(feed): feed for feed in config.feeds.values()}
+    for name in args.jobs:
+        if name == PUBLISH:
+            chosen = None
+        elif name in feeds:
+            chosen = selection.of_feed(feeds[name], instance)
+        else:
+            chosen = selection.of_universe(config.universes[name], instance)
+        if not _execute(definitions, instance, name, chosen, args.force):
+            return 1
+    return 0
+
+
+def _execute(definitions: Any, instance: Any, job: str, chosen: Any, force: bool) -> bool:
+    import dagster as dg
+
+    from assets.progress import NAME
+    from assets.schedules import RANGE_END, RANGE_START
+
+    for state in chosen.states if chosen else ():
+        if state.fresh:
+            _say({"event": "fresh", "stage": state.key, "reason": state.reason})
+    if chosen and not chosen.keys:
+        return True
+    ops = {"__".join(key): {"config": {"force": True}} for key in chosen.keys} if chosen and force else {}
+    result = definitions.resolve_job_def(job).execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(key) for key in chosen.keys] if chosen else None,
+        tags={RANGE_START: chosen.range[0], RANGE_END: chosen.range[1]} if chosen and chosen.range else {},
+        run_config={"loggers": {NAME: {}}, "ops": ops},
+        raise_on_error=False,
+    )
+    _say({"event": "run", "job": job, "run_id": result.run_id, "success": result.success})
+    return bool(result.success)
+
+
+def _say(event: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

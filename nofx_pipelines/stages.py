@@ -1,0 +1,113 @@
+"""The graph as data: what each stage reads, writes and runs, for assets, planner and docs alike.
+
+A stage of a market (``cn/source_bars_1d``) or a universe (``cn/features``) is an asset key
+``[scope, name]``; its output is the Delta table of the same scope and of ``table``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nofx_pipelines.code_version import code_version
+from nofx_pipelines.config import FeedConfig, UniverseConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its place in the graph and what its freshness depends on."""
+
+    name: str
+    table: str
+    """The table whose commits say what the stage wrote, from what, with which code."""
+    modules: tuple[str, ...]
+    """The modules that compute it: their sources make its code version."""
+    upstream: tuple[str, ...]
+    """Names of the stages of the same universe that it reads."""
+    settings: tuple[str, ...] = ()
+    """Fields of the universe's configuration that it reads."""
+    by_session: bool = False
+    """Sessions are fresh or not one by one; otherwise the table as a whole."""
+    searched: bool = False
+    """Counts as fresh within the universe's refresh period although its inputs moved."""
+
+    def version(self, universe: UniverseConfig) -> str:
+        """The code version of this stage in ``universe``."""
+        chosen = {name: getattr(universe, name) for name in self.settings}
+        return code_version(self.modules, chosen)
+
+
+UNIVERSE_STAGES: tuple[Stage, ...] = (
+    Stage(
+        "bars",
+        "bars",
+        ("nofx_pipelines.market.bars",),
+        (),
+        ("market", "freq", "members"),
+        by_session=True,
+    ),
+    Stage(
+        "features",
+        "features",
+        ("nofx_pipelines.features.refresh", "nofx_pipelines.features.sets"),
+        ("bars",),
+        ("market", "freq", "features"),
+        by_session=True,
+    ),
+    Stage(
+        "labels",
+        "labels",
+        ("nofx_pipelines.labels.refresh",),
+        ("bars",),
+        ("market", "freq", "labels"),
+        by_session=True,
+    ),
+    Stage(
+        "training_set",
+        "training_set",
+        ("nofx_pipelines.labels.training_set", "nofx_pipelines.leakcheck"),
+        ("features", "labels"),
+        ("market", "freq", "features", "labels", "folds"),
+    ),
+    Stage(
+        "hpo_study",
+        "hpo_trials",
+        ("nofx_pipelines.hpo.study", "nofx_pipelines.hpo.refresh"),
+        ("training_set",),
+        ("search", "compute"),
+        searched=True,
+    ),
+    Stage(
+        "candidate_model",
+        "leaderboard",
+        ("nofx_pipelines.models.candidate",),
+        ("training_set", "hpo_study", "bars"),
+        ("market", "freq", "search", "gates", "compute"),
+        searched=True,
+    ),
+    Stage(
+        "champion",
+        "gates",
+        ("nofx_pipelines.models.champion",),
+        ("candidate_model",),
+        ("gates",),
+        searched=True,
+    ),
+    Stage(
+        "signals",
+        "signals",
+        ("nofx_pipelines.models.signals",),
+        ("features", "champion"),
+        (),
+    ),
+)
+STAGES: Mapping[str, Stage] = {stage.name: stage for stage in UNIVERSE_STAGES}
+
+
+def ingest_version(feed: FeedConfig) -> str:
+    """The code version of a feed's ingestion; the data's version is the sources' fingerprint."""
+    modules = ["nofx_pipelines.market.ingest"]
+    modules += [f"nofx_pipelines.market.sources.{kind}" for kind in sorted({s.kind for s in feed.sources})]
+    settings: dict[str, Any] = {"market": feed.market, "freq": feed.freq}
+    return code_version(modules, settings)
