@@ -1,0 +1,244 @@
+"""The expression algebra: what a feature is, written with Python's operators.
+
+Null is missing: an operator on a missing value is missing, a comparison with null is null, a result
+that is not finite (a division by zero, the logarithm of zero) is missing. A window gives a value
+only when it holds ``min_valid`` valid values, by default all of them. Rows are an instrument's own
+traded bars.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from nofx_pipelines.errors import FeatureError
+from nofx_pipelines.features.notation import written
+from nofx_pipelines.features.operators import COLUMNS, OPERATORS, PARAMETERS, Dtype, Operator
+
+Param = int | float | str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Expr:
+    """One immutable, hashable node; equal when it computes the same (operands of + and * commute).
+
+    >>> from nofx_pipelines.features.functions import close, ref
+    >>> change = (close - ref(close, 1)) / ref(close, 1)
+    >>> change
+    (close - ref(close, 1)) / ref(close, 1)
+    >>> change.lookback, change.dependencies
+    (1, ('close',))
+    >>> close + 1 == 1 + close
+    True
+    """
+
+    op: str
+    args: tuple[Expr, ...] = ()
+    params: tuple[Param, ...] = ()
+    digest: bytes = field(init=False)
+    lookback: int = field(init=False)
+    """Earlier rows that the windows reach back to; a recursive operator needs its state besides."""
+    warm_up: int = field(init=False)
+    """Rows of an instrument before the first value, when nothing is missing."""
+    stage: int = field(init=False)
+    """How many cross-sectional operators lie below: a pass over the instruments each."""
+    recursive: bool = field(init=False)
+    """Whether a state is needed besides the last ``lookback`` rows."""
+
+    def __post_init__(self) -> None:
+        operator = _checked(self.op, self.args)
+        digests = [arg.digest for arg in self.args]
+        if operator.commutative:
+            digests.sort()
+        text = f"{self.op}|{self.params!r}|".encode()
+        reach = _reach(self.op, self.params)
+        warm_ups = [arg.warm_up for arg in self.args]
+        if self.op in ("fill_null", "is_null"):
+            warm_ups = [0]
+        put = object.__setattr__
+        put(self, "digest", blake2b(text + b"".join(digests), digest_size=16).digest())
+        put(self, "lookback", reach[0] + max((arg.lookback for arg in self.args), default=0))
+        put(self, "warm_up", reach[1] + max(warm_ups, default=0))
+        put(self, "stage", max((arg.stage for arg in self.args), default=0) + (operator.kind == "cross"))
+        put(self, "recursive", operator.kind == "recursive" or any(arg.recursive for arg in self.args))
+
+    @property
+    def dtype(self) -> Dtype:
+        """``number`` or ``boolean``."""
+        return OPERATORS[self.op].returns
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """The columns of ``bars`` that it reads, in alphabetical order."""
+        return tuple(sorted({str(node.params[0]) for node in walk(self) if node.op == "column"}))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expr) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __bool__(self) -> bool:
+        raise FeatureError(
+            f"`{self!r}` has no truth value: it is an expression, not a number",
+            hint="write where(condition, a, b), and & | ~ instead of and, or, not",
+        )
+
+    def __repr__(self) -> str:
+        return written(self)
+
+    def __add__(self, other: Operand) -> Expr:
+        return _arithmetic("add", self, other)
+
+    def __radd__(self, other: Operand) -> Expr:
+        return _arithmetic("add", other, self)
+
+    def __sub__(self, other: Operand) -> Expr:
+        return _arithmetic("sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Expr:
+        return _arithmetic("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Expr:
+        return _arithmetic("mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Expr:
+        return _arithmetic("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Expr:
+        return _arithmetic("div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Expr:
+        return _arithmetic("div", other, self)
+
+    def __pow__(self, other: Operand) -> Expr:
+        return _arithmetic("pow", self, other)
+
+    def __neg__(self) -> Expr:
+        return Expr("neg", (self,))
+
+    def __abs__(self) -> Expr:
+        return Expr("abs", (self,))
+
+    def __lt__(self, other: Operand) -> Expr:
+        return Expr("lt", (self, as_expr(other)))
+
+    def __le__(self, other: Operand) -> Expr:
+        return Expr("le", (self, as_expr(other)))
+
+    def __gt__(self, other: Operand) -> Expr:
+        return Expr("lt", (as_expr(other), self))
+
+    def __ge__(self, other: Operand) -> Expr:
+        return Expr("le", (as_expr(other), self))
+
+    def __and__(self, other: Expr) -> Expr:
+        return Expr("and", (self, other))
+
+    def __or__(self, other: Expr) -> Expr:
+        return Expr("or", (self, other))
+
+    def __invert__(self) -> Expr:
+        return Expr("not", (self,))
+
+    def equals(self, other: Operand) -> Expr:
+        """Where both are equal (``==`` compares the expressions themselves)."""
+        return Expr("eq", (self, as_expr(other)))
+
+
+Operand = Expr | float | int
+
+
+def walk(*roots: Expr) -> Iterator[Expr]:
+    """Every distinct node below ``roots``, operands before what uses them."""
+    seen: set[Expr] = set()
+    stack = [(root, False) for root in reversed(roots)]
+    while stack:
+        node, ready = stack.pop()
+        if node in seen:
+            continue
+        if ready:
+            seen.add(node)
+            yield node
+        else:
+            stack.append((node, True))
+            stack.extend((arg, False) for arg in reversed(_in_order(node)))
+
+
+def _in_order(node: Expr) -> tuple[Expr, ...]:
+    """The operands; those that commute in an order that does not depend on how they were written."""
+    return (
+        tuple(sorted(node.args, key=lambda arg: arg.digest)) if OPERATORS[node.op].commutative else node.args
+    )
+
+
+def column(name: str) -> Expr:
+    """A column of ``bars``; FeatureError when there is none of that name."""
+    if name not in COLUMNS:
+        raise FeatureError(f"column {name!r} is not one that features read", hint=f"use one of {COLUMNS}")
+    return Expr("column", (), (name,))
+
+
+def parameter(name: str) -> Expr:
+    """A number that is given with the bars, such as ``bars_per_year``."""
+    if name not in PARAMETERS:
+        raise FeatureError(f"no parameter {name!r}", hint=f"use one of {PARAMETERS}")
+    return Expr("parameter", (), (name,))
+
+
+def as_expr(value: Operand) -> Expr:
+    """A number as a constant; an expression as it is."""
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise FeatureError(
+            f"{value!r} is not a finite number or an expression", hint="write 0.5 or column('close')"
+        )
+    return Expr("constant", (), (float(value),))
+
+
+_FOLD = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+}
+
+
+def _arithmetic(op: str, left: Operand, right: Operand) -> Expr:
+    """The node, or the constant when both sides are constants and the result is finite."""
+    a, b = as_expr(left), as_expr(right)
+    if op in _FOLD and a.op == b.op == "constant" and not (op == "div" and b.params[0] == 0):
+        value = float(_FOLD[op](a.params[0], b.params[0]))
+        if math.isfinite(value):
+            return as_expr(value)
+    return Expr(op, (a, b))
+
+
+def _checked(op: str, args: tuple[Expr, ...]) -> Operator:
+    operator = OPERATORS.get(op)
+    if operator is None:
+        raise FeatureError(f"no operator {op!r}", hint=f"use one of {sorted(OPERATORS)}")
+    if len(args) != operator.arity:
+        raise FeatureError(f"{op} takes {operator.arity} operands, got {len(args)}")
+    wants: list[str] = ["boolean", "number", "number"] if op == "where" else [operator.takes] * len(args)
+    for want, arg in zip(wants, args, strict=True):
+        if want not in ("any", arg.dtype):
+            raise FeatureError(
+                f"{op} takes a {want}, `{arg!r}` is a {arg.dtype}",
+                hint="compare first (a > b), or turn a condition into numbers with where(condition, 1, 0)",
+            )
+    return operator
+
+
+def _reach(op: str, params: tuple[Param, ...]) -> tuple[int, int]:
+    """Rows looked back and rows before the first value, of the operator alone."""
+    if op == "ref":
+        return int(params[0]), int(params[0])
+    if op.startswith("rolling_"):
+        return int(params[0]) - 1, int(params[1]) - 1
+    if op == "ewm":
+        return 0, int(params[2]) - 1
+    return 0, 0

@@ -1,0 +1,68 @@
+"""How an expression is written: the source text that builds it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nofx_pipelines.features.operators import OPERATORS
+
+if TYPE_CHECKING:
+    from nofx_pipelines.features.expr import Expr
+
+_PRECEDENCE = {"|": 1, "&": 2, "<": 4, "<=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "**": 8}
+_CALL = 10
+_PARAMS = {
+    "ref": ("n",),
+    "rank": ("min_count",),
+    "rolling_var": ("n", "min_valid", "ddof"),
+    "rolling_std": ("n", "min_valid", "ddof"),
+    "rolling_count": ("n",),
+}
+
+
+def written(node: Expr, within: int = 0) -> str:
+    """Source text of a node, in brackets where ``within`` binds tighter."""
+    operator = OPERATORS[node.op]
+    if node.op == "constant":
+        return _number(float(node.params[0]), within)
+    if operator.kind == "leaf":
+        return "open_" if node.params[0] == "open" else str(node.params[0])
+    if operator.infix is not None:
+        own = _PRECEDENCE[operator.infix]
+        left, right = (own + 1, own) if node.op == "pow" else (own, own + 1)
+        sides = f"{written(node.args[0], left)} {operator.infix} {written(node.args[1], right)}"
+        return f"({sides})" if own < within else sides
+    if node.op in ("neg", "not"):
+        prefix = "-" if node.op == "neg" else "~"
+        text = prefix + written(node.args[0], 7)
+        return f"({text})" if within > 7 else text
+    if node.op == "eq":
+        return f"{written(node.args[0], _CALL)}.equals({written(node.args[1])})"
+    name, params = _call(node)
+    return f"{name}({', '.join([*map(written, node.args), *params])})"
+
+
+def _number(value: float, within: int) -> str:
+    text = repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return f"({text})" if value < 0 and within > 0 else text
+
+
+def _call(node: Expr) -> tuple[str, list[str]]:
+    """The function's name and its parameters, those left out that are the default."""
+    if node.op == "ewm":
+        alpha, n, seed_at = node.params
+        seed = [] if seed_at == n else [f"seed_at={seed_at}"]
+        if alpha == 2 / (int(n) + 1):
+            return "ema", [str(n), *seed]
+        if alpha == 1 / int(n) and not seed:
+            return "wilder", [str(n)]
+        return "ewm", [str(n), f"alpha={alpha!r}", *seed]
+    names = _PARAMS.get(node.op, ("n", "min_valid"))
+    values = dict(zip(names, node.params, strict=False))
+    if "min_valid" in values and values["min_valid"] == values["n"]:
+        del values["min_valid"]
+    if values.get("ddof") == 1:
+        del values["ddof"]
+    if node.op == "fill_null" or not values:
+        return node.op, []
+    return node.op, [repr(v) if k in ("n", "min_count") else f"{k}={v!r}" for k, v in values.items()]

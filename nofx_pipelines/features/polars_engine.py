@@ -1,0 +1,145 @@
+"""The independent oracle: expressions lowered to Polars, straight from the tree.
+
+It shares no code with `lower` and `kernel`: windows are Polars' rolling functions, recursions its
+``ewm_mean`` over a seeded series. It reads whole histories and is slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import polars as pl
+
+from nofx_pipelines.features.expr import Expr, walk
+
+Lowering = Callable[[Expr, list[pl.Expr]], pl.Expr]
+
+
+def evaluate(rows: pl.DataFrame, features: Mapping[str, Expr], bars_per_year: float) -> pl.DataFrame:
+    """One column a feature for rows sorted by instrument and time.
+
+    Nodes of one depth are computed together, each as a column of its own: windows do not nest.
+    """
+    names: dict[Expr, str] = {}
+    depths: dict[Expr, int] = {}
+    layers: dict[int, list[pl.Expr]] = {}
+    for node in walk(*features.values()):
+        depths[node] = 1 + max((depths[arg] for arg in node.args), default=0)
+        names[node] = f"#{len(names)}"
+        args = [pl.col(names[arg]) for arg in node.args]
+        layers.setdefault(depths[node], []).append(_node(node, args, bars_per_year).alias(names[node]))
+    frame = rows
+    for depth in sorted(layers):
+        frame = frame.with_columns(layers[depth])
+    return frame.select(pl.col(names[expr]).cast(pl.Float64).alias(name) for name, expr in features.items())
+
+
+def _node(node: Expr, args: list[pl.Expr], bars_per_year: float) -> pl.Expr:
+    if node.op == "column":
+        return _known(pl.col(str(node.params[0])))
+    if node.op in ("constant", "parameter"):
+        return pl.lit(float(node.params[0]) if node.op == "constant" else bars_per_year)
+    value = _LOWERINGS[node.op](node, args)
+    return value if node.dtype == "boolean" else _known(value)
+
+
+def _known(value: pl.Expr) -> pl.Expr:
+    """Null where it is not a finite number."""
+    number = value.cast(pl.Float64)
+    return pl.when(number.is_finite()).then(number)
+
+
+def _each(value: pl.Expr) -> pl.Expr:
+    return value.over("instrument_id")
+
+
+def _where(node: Expr, args: list[pl.Expr]) -> pl.Expr:
+    condition, then, otherwise = args
+    return pl.when(condition.is_null()).then(None).when(condition).then(then).otherwise(otherwise)
+
+
+def _smaller(node: Expr, args: list[pl.Expr]) -> pl.Expr:
+    return pl.when(args[0].is_not_null() & args[1].is_not_null()).then(pl.min_horizontal(args))
+
+
+def _larger(node: Expr, args: list[pl.Expr]) -> pl.Expr:
+    return pl.when(args[0].is_not_null() & args[1].is_not_null()).then(pl.max_horizontal(args))
+
+
+def _rolling(node: Expr, x: pl.Expr) -> pl.Expr:
+    """The rolling functions that take a window and the least number of valid values."""
+    n, least = int(node.params[0]), int(node.params[1])
+    functions = {
+        "rolling_sum": x.rolling_sum,
+        "rolling_mean": x.rolling_mean,
+        "rolling_min": x.rolling_min,
+        "rolling_max": x.rolling_max,
+    }
+    return _each(functions[node.op](n, min_samples=least))
+
+
+def _spread(node: Expr, x: pl.Expr) -> pl.Expr:
+    n, least, ddof = (int(param) for param in node.params)
+    function = x.rolling_var if node.op == "rolling_var" else x.rolling_std
+    return _each(function(n, min_samples=least, ddof=ddof))
+
+
+def _ewm(node: Expr, args: list[pl.Expr]) -> pl.Expr:
+    alpha, n, seed_at = float(node.params[0]), int(node.params[1]), int(node.params[2])
+    x = args[0]
+    seen = x.is_not_null().cum_sum()
+    seed = x.filter((seen > seed_at - n) & (seen <= seed_at)).sum() / n
+    seeded = pl.when(x.is_null() | (seen < seed_at)).then(None).when(seen == seed_at).then(seed).otherwise(x)
+    smoothed = seeded.ewm_mean(alpha=alpha, adjust=False, ignore_nulls=True, min_samples=1)
+    return _each(smoothed.forward_fill())
+
+
+def _age(node: Expr, args: list[pl.Expr]) -> pl.Expr:
+    at = pl.int_range(pl.len())
+    return _each(at - pl.when(args[0].is_not_null()).then(at).forward_fill())
+
+
+def _rank(node: Expr, args: list[pl.Expr]) -> pl.Expr:
+    count = args[0].count()
+    scaled = (args[0].rank("average") - 1) / (count - 1) - 0.5
+    return pl.when(count >= int(node.params[0])).then(scaled).over("ts_close")
+
+
+_LOWERINGS: dict[str, Lowering] = {
+    "add": lambda node, args: args[0] + args[1],
+    "sub": lambda node, args: args[0] - args[1],
+    "mul": lambda node, args: args[0] * args[1],
+    "div": lambda node, args: args[0] / args[1],
+    "pow": lambda node, args: args[0] ** args[1],
+    "neg": lambda node, args: -args[0],
+    "abs": lambda node, args: args[0].abs(),
+    "sign": lambda node, args: args[0].sign(),
+    "log": lambda node, args: args[0].log(),
+    "exp": lambda node, args: args[0].exp(),
+    "sqrt": lambda node, args: args[0].sqrt(),
+    "minimum": _smaller,
+    "maximum": _larger,
+    "lt": lambda node, args: args[0] < args[1],
+    "le": lambda node, args: args[0] <= args[1],
+    "eq": lambda node, args: args[0] == args[1],
+    "not": lambda node, args: ~args[0],
+    "and": lambda node, args: args[0] & args[1],
+    "or": lambda node, args: args[0] | args[1],
+    "where": _where,
+    "is_null": lambda node, args: args[0].is_null(),
+    "fill_null": lambda node, args: pl.coalesce(args),
+    "ref": lambda node, args: _each(args[0].shift(int(node.params[0]))),
+    "rolling_count": lambda node, args: _each(
+        args[0].is_not_null().cast(pl.Int64).rolling_sum(int(node.params[0]), min_samples=1)
+    ),
+    "rolling_sum": lambda node, args: _rolling(node, args[0]),
+    "rolling_mean": lambda node, args: _rolling(node, args[0]),
+    "rolling_var": lambda node, args: _spread(node, args[0]),
+    "rolling_std": lambda node, args: _spread(node, args[0]),
+    "rolling_min": lambda node, args: _rolling(node, args[0]),
+    "rolling_max": lambda node, args: _rolling(node, args[0]),
+    "ewm": _ewm,
+    "cumsum": lambda node, args: _each(args[0].cum_sum().forward_fill()),
+    "age": _age,
+    "rank": _rank,
+}
