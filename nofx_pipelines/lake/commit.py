@@ -1,153 +1,150 @@
-"""One commit: data files, then the log entry, then the files' checksums; conflicts are retried."""
+"""One commit: staged data files are moved in, then the log entry is written; conflicts are retried.
+
+A commit is a compare-and-swap: it becomes the version after the one it was planned upon, or fails
+because another writer took that number, and is planned anew. So nothing that another writer did in
+between can be lost or doubled.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import create_table_with_add_actions
 
 from nofx_pipelines.errors import CommitConflict
-from nofx_pipelines.lake.checksums import Checksums
+from nofx_pipelines.lake.files import DataFile, delta_schema
 from nofx_pipelines.lake.log import METADATA_KEY, CommitLog, Message
+from nofx_pipelines.lake.staging import StagedRows
 
 # Delta forgets versions after 30 days unless told otherwise; deltalake ignores years and months.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 36500 days"}
 _HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-
-Mode = Literal["append", "overwrite"]
-_T = TypeVar("_T")
+_NO_ROWS = StagedRows(pl.Schema(), (), {}, None)
 
 
+@dataclass(frozen=True)
+class Change:
+    """Files that a commit adds beside its new rows, and files that it removes."""
+
+    added: Sequence[DataFile] = ()
+    removed: Sequence[DataFile] = ()
+
+
+Plan = Callable[[DeltaTable], Change]
+
+
+@dataclass(frozen=True)
 class Writer:
-    """Commits Arrow streams to one table's folder."""
+    """Commits staged files to one table's folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        key: str,
-        checksums: Checksums,
-        log: CommitLog,
-        backoff: Sequence[float],
-        sleep: Callable[[float], None],
-    ) -> None:
-        self._folder = folder
-        self._key = key
-        self._checksums = checksums
-        self._log = log
-        self._backoff = tuple(backoff)
-        self._sleep = sleep
+    folder: Path
+    key: str
+    session: str | None
+    log: CommitLog
+    backoff: Sequence[float]
+    sleep: Callable[[float], None]
+    clock: Callable[[], float]
 
     def write(
         self,
-        stream: Callable[[], Any],
         message: Message,
+        staging: Path,
         *,
-        mode: Mode,
-        predicate: str | None = None,
-        prepare: Callable[[DeltaTable], None] = lambda delta: None,
+        rows: StagedRows = _NO_ROWS,
+        mode: Literal["append", "overwrite"] = "append",
+        plan: Plan = lambda delta: Change(),
     ) -> int:
-        """Commit a stream's rows under ``message``; returns the version, its files' checksums recorded.
+        """Commit ``rows`` under ``message``; returns the version.
 
-        ``stream`` is opened, and ``prepare`` called with the version built upon, for each attempt.
-        Raises `CommitConflict` when other writers won more often than the backoff allows.
+        ``plan`` says, for the version built upon, which files go and what is carried over from them;
+        ``mode`` overwrite removes all of them. Raises `CommitConflict` when other writers won more
+        often than the backoff allows.
         """
-        properties = _properties(message)
-
-        def attempt() -> int:
-            if self._log.latest() is None:
-                return _create(self._folder, stream(), properties)
-            delta = DeltaTable(self._folder)
-            prepare(delta)
-            return _add(delta, stream(), mode, predicate, properties)
-
-        return self._recorded(self._retried(attempt))
-
-    def compact(
-        self, message: Message, target_bytes: int, prepare: Callable[[DeltaTable], None]
-    ) -> tuple[int, int, int]:
-        """Merge small files; returns version, files removed and files added."""
-
-        def attempt() -> tuple[int, int, int]:
-            delta = DeltaTable(self._folder)
-            prepare(delta)
-            done = delta.optimize.compact(
-                target_size=target_bytes,
-                commit_properties=_properties(message),
-                post_commithook_properties=_HOOKS,
-            )
-            return delta.version(), done["numFilesRemoved"], done["numFilesAdded"]
-
-        version, removed, added = self._retried(attempt)
-        return self._recorded(version), removed, added
-
-    def _recorded(self, version: int) -> int:
-        for name in self._log.commit(version).added:
-            self._checksums.record(name)
-        return version
-
-    def _retried(self, attempt: Callable[[], _T]) -> _T:
-        for seconds in (*self._backoff, None):
+        for seconds in (*self.backoff, None):
             try:
-                return attempt()
+                return self._attempt(message, staging, rows, mode, plan)
             except DeltaError as error:
                 if not _lost_race(error):
                     raise
                 if seconds is None:
                     raise self._conflict(error) from error
-                self._sleep(seconds)
+                self.sleep(seconds)
         raise AssertionError("unreachable: the last wait is None")
+
+    def _attempt(
+        self,
+        message: Message,
+        staging: Path,
+        rows: StagedRows,
+        mode: Literal["append", "overwrite"],
+        plan: Plan,
+    ) -> int:
+        if self.log.latest() is None:
+            return self._create(message, staging, rows)
+        delta = DeltaTable(self.folder)
+        if mode == "append":
+            _add_columns(delta, rows.columns)
+        change = plan(delta)
+        files = [*rows.files, *change.added]
+        self._publish(files, staging)
+        now, new_rows = int(self.clock() * 1000), message.kind != "compact"
+        delta.create_write_transaction(
+            [
+                *(file.added(self.session, now, new_rows=new_rows) for file in files),
+                *(file.removed(now, new_rows=new_rows) for file in change.removed),
+            ],
+            mode=mode,
+            schema=delta_schema(rows.columns) if mode == "overwrite" else delta.schema(),
+            commit_properties=_properties(message),
+            post_commithook_properties=_HOOKS,
+        )
+        return delta.version() + 1
+
+    def _create(self, message: Message, staging: Path, rows: StagedRows) -> int:
+        self._publish(rows.files, staging)
+        now = int(self.clock() * 1000)
+        create_table_with_add_actions(
+            str(self.folder.resolve()),
+            delta_schema(rows.columns),
+            [file.added(self.session, now, new_rows=True) for file in rows.files],
+            mode="error",
+            configuration=CONFIGURATION,
+            commit_properties=_properties(message),
+            post_commithook_properties=_HOOKS,
+        )
+        return 0
+
+    def _publish(self, files: Sequence[DataFile], staging: Path) -> None:
+        """Move files to where the log will name them; until then no reader knows of them."""
+        for file in files:
+            if (staging / file.name).exists():  # else a lost attempt moved it
+                os.rename(staging / file.name, self.folder / file.name)
 
     def _conflict(self, error: DeltaError) -> CommitConflict:
         return CommitConflict(
-            f"{self._key}: another writer won {len(self._backoff) + 1} times ({error})",
+            f"{self.key}: another writer won {len(self.backoff) + 1} times ({error})",
             kept="nothing was written",
             hint="run again when the other writer is done",
         )
 
 
+def _add_columns(delta: DeltaTable, columns: pl.Schema) -> None:
+    """Widen the table by columns that it does not have yet, in a commit of its own."""
+    known = {field.name for field in delta.schema().fields}
+    new = [field for field in delta_schema(columns).fields if field.name not in known]
+    if new:
+        delta.alter.add_columns(new, commit_properties=_properties(Message("columns")))
+
+
 def _properties(message: Message) -> CommitProperties:
-    return CommitProperties(custom_metadata={METADATA_KEY: message.to_json()})
-
-
-def _create(folder: Path, rows: Any, properties: CommitProperties) -> int:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    write_deltalake(
-        folder,
-        rows,
-        mode="error",
-        configuration=CONFIGURATION,
-        commit_properties=properties,
-        post_commithook_properties=_HOOKS,
-    )
-    return 0
-
-
-def _add(
-    delta: DeltaTable, rows: Any, mode: Mode, predicate: str | None, properties: CommitProperties
-) -> int:
-    if mode == "append":
-        write_deltalake(
-            delta,
-            rows,
-            mode="append",
-            schema_mode="merge",
-            commit_properties=properties,
-            post_commithook_properties=_HOOKS,
-        )
-    else:
-        write_deltalake(
-            delta,
-            rows,
-            mode="overwrite",
-            predicate=predicate,
-            schema_mode="merge" if predicate else "overwrite",
-            commit_properties=properties,
-            post_commithook_properties=_HOOKS,
-        )
-    return delta.version()
+    return CommitProperties(custom_metadata={METADATA_KEY: message.to_json()}, max_commit_retries=0)
 
 
 def _lost_race(error: DeltaError) -> bool:

@@ -1,8 +1,9 @@
-"""A version's data files: which there are, which sessions they hold, and their rows."""
+"""A version's data files: which there are, which sessions they hold, their rows, how they are made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
+from deltalake.transaction import AddAction, RemoveAction
 
+from nofx_pipelines.lake.checksums import named_by_hash
 from nofx_pipelines.lake.schemas import TableSchema
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One live file; ``first`` and ``last`` are the sessions it holds, None where it has none."""
+    """One data file; ``first`` and ``last`` are the sessions it holds, None where it has none."""
 
     name: str
+    size: int
     rows: int
     first: date | None
     last: date | None
@@ -35,6 +39,41 @@ class DataFile:
             return False
         return start <= self.first and self.last < end
 
+    def added(self, session: str | None, at_ms: int, *, new_rows: bool) -> AddAction:
+        """The log's action for adding the file."""
+        bounded = session is not None and self.first is not None
+        stats = {
+            "numRecords": self.rows,
+            "minValues": {session: str(self.first)} if bounded else {},
+            "maxValues": {session: str(self.last)} if bounded else {},
+            "nullCount": {session: 0} if bounded else {},
+        }
+        return AddAction(
+            path=self.name,
+            size=self.size,
+            partition_values={},
+            modification_time=at_ms,
+            data_change=new_rows,
+            stats=json.dumps(stats),
+        )
+
+    def removed(self, at_ms: int, *, new_rows: bool) -> RemoveAction:
+        """The log's action for removing the file from the next version."""
+        return RemoveAction(self.name, new_rows, at_ms, size=self.size)
+
+
+def write_file(frame: pl.DataFrame, folder: Path, session: str | None) -> DataFile:
+    """Write one data file into ``folder`` under the name that records its hash."""
+    path = folder / "unnamed"
+    frame.write_parquet(path, compression="zstd")
+    name = named_by_hash(path)
+    size = path.stat().st_size
+    path.rename(folder / name)
+    if session is None or not frame.height:
+        return DataFile(name, size, frame.height, None, None)
+    first, last = frame.select(pl.col(session).min().alias("a"), pl.col(session).max().alias("b")).row(0)
+    return DataFile(name, size, frame.height, first, last)
+
 
 def live_files(delta: DeltaTable, schema: TableSchema) -> list[DataFile]:
     """The files of a version, by session."""
@@ -43,6 +82,7 @@ def live_files(delta: DeltaTable, schema: TableSchema) -> list[DataFile]:
     files = [
         DataFile(
             name=action["path"],
+            size=action["size_bytes"],
             rows=action["num_records"],
             first=action.get(f"min.{session}"),
             last=action.get(f"max.{session}"),
@@ -58,9 +98,24 @@ def stored_schema(delta: DeltaTable, schema: TableSchema) -> dict[str, pl.DataTy
     return {**schema.columns, **{name: pl.Float64() for name in extra}}
 
 
-def scan_files(folder: Path, names: Iterable[str], schema: dict[str, pl.DataType]) -> pl.LazyFrame:
+def delta_schema(columns: pl.Schema) -> Schema:
+    """The same columns as Delta knows them."""
+    return Schema.from_arrow(pl.DataFrame(schema=columns).to_arrow().schema)
+
+
+def scan_files(folder: Path, files: Iterable[DataFile], schema: dict[str, pl.DataType]) -> pl.LazyFrame:
     """The rows of data files; columns that a file lacks are null."""
-    paths = [folder / name for name in names]
+    paths = [folder / file.name for file in files]
     if not paths:
         return pl.LazyFrame(schema=schema)
     return pl.scan_parquet(paths, schema=schema, missing_columns="insert", glob=False)
+
+
+def small_neighbours(files: Sequence[DataFile], target_rows: int) -> list[list[DataFile]]:
+    """Runs of neighbouring files, by session, that together hold at most ``target_rows``."""
+    runs: list[list[DataFile]] = [[]]
+    for file in files:
+        if runs[-1] and sum(held.rows for held in runs[-1]) + file.rows > target_rows:
+            runs.append([])
+        runs[-1].append(file)
+    return [run for run in runs if len(run) > 1]

@@ -57,7 +57,7 @@ def verify_files(version: int, names: Collection[str], checksums: Checksums) -> 
 
 
 def vacuum_files(
-    folder: Path, keep: Collection[int], log: CommitLog, checksums: Checksums, abandoned_before: float
+    folder: Path, keep: Collection[int], log: CommitLog, abandoned_before: float
 ) -> VacuumReport:
     """Remove the files that neither the newest version nor any of ``keep`` needs.
 
@@ -81,7 +81,6 @@ def vacuum_files(
         if path.name in needed or (path.name not in committed and path.stat().st_mtime >= abandoned_before):
             continue
         size += path.stat().st_size
-        checksums.forget(path.name)
         path.unlink()
         removed.append(path.name)
     remove_abandoned(folder)

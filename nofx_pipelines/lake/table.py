@@ -15,10 +15,17 @@ import polars as pl
 from deltalake import DeltaTable
 
 from nofx_pipelines.errors import LakeError, OutsideRange, TableNotFound
-from nofx_pipelines.lake.checksums import Checksums, broken_file
-from nofx_pipelines.lake.commit import Writer
-from nofx_pipelines.lake.content import NO_ROWS
-from nofx_pipelines.lake.files import DataFile, live_files, scan_files, stored_schema
+from nofx_pipelines.lake.checksums import Checksums
+from nofx_pipelines.lake.commit import Change, Writer
+from nofx_pipelines.lake.content import NO_ROWS, canonical
+from nofx_pipelines.lake.files import (
+    DataFile,
+    live_files,
+    scan_files,
+    small_neighbours,
+    stored_schema,
+    write_file,
+)
 from nofx_pipelines.lake.log import CommitLog, Message, Part, history_frame
 from nofx_pipelines.lake.maintenance import (
     CompactReport,
@@ -28,12 +35,10 @@ from nofx_pipelines.lake.maintenance import (
     vacuum_files,
     verify_files,
 )
-from nofx_pipelines.lake.recovery import adopt
 from nofx_pipelines.lake.schemas import TableSchema
-from nofx_pipelines.lake.staging import CheckedRows, Frame, checked_rows
+from nofx_pipelines.lake.staging import FILE_ROWS, Frame, StagedRows, sort_order, stage, staging_folder
 from nofx_pipelines.lake.stamps import SessionStamp, StampFold, TableStamp
 
-COMPACT_BYTES = 64 * 2**20
 ABANDONED_SECONDS = 86_400.0
 
 
@@ -58,7 +63,7 @@ class LakeTable:
         self._log = CommitLog(folder)
         self._fold = StampFold(self._log)
         self._checksums = Checksums(folder)
-        self._writer = Writer(folder, self.key, self._checksums, self._log, backoff, sleep)
+        self._writer = Writer(folder, self.key, schema.session_column, self._log, backoff, sleep, time.time)
 
     @property
     def key(self) -> str:
@@ -94,7 +99,7 @@ class LakeTable:
         delta = self._delta(version)
         files = [file for file in live_files(delta, self.schema) if file.touches(start, end)]
         self._check(files)
-        rows = scan_files(self.folder, [file.name for file in files], stored_schema(delta, self.schema))
+        rows = scan_files(self.folder, files, stored_schema(delta, self.schema))
         session = self.schema.session_column
         if start is not None and session is not None:
             rows = rows.filter(pl.col(session) >= start)
@@ -121,23 +126,20 @@ class LakeTable:
         Sessions named in ``inputs`` without rows are stamped as empty. Raises `OutsideRange` for
         rows or inputs outside the range, before anything changes.
         """
-        session = self._session_column("replace", "overwrite")
+        self._require_sessions()
         if not start < end:
             raise OutsideRange(f"{self.key}: [{start}, {end}) holds no session", kept="nothing was written")
-        with checked_rows(frame, self.schema, self.key, self.folder) as rows:
+        with staging_folder(self.folder) as staging:
+            rows = stage(frame, self.schema, self.key, staging)
             parts = _parts(rows, inputs)
             self._require_within(parts, start, end)
-            return self._writer.write(
-                rows.stream,
-                Message("replace", start, end, parts, None, lineage or {}, code_version, run_id),
-                mode="overwrite",
-                predicate=f"{session} >= DATE '{start}' AND {session} < DATE '{end}'",
-                prepare=lambda delta: self._check(
-                    file
-                    for file in live_files(delta, self.schema)
-                    if file.touches(start, end) and not file.within(start, end)
-                ),
-            )
+            message = Message("replace", start, end, parts, None, lineage or {}, code_version, run_id)
+            carried: dict[str, list[DataFile]] = {}
+
+            def plan(delta: DeltaTable) -> Change:
+                return self._without(delta, start, end, staging, carried)
+
+            return self._writer.write(message, staging, rows=rows, plan=plan)
 
     def overwrite(
         self,
@@ -149,10 +151,11 @@ class LakeTable:
         run_id: str = "",
     ) -> int:
         """Replace the whole table by ``frame`` in one commit; returns the version."""
-        with checked_rows(frame, self.schema, self.key, self.folder) as rows:
+        with staging_folder(self.folder) as staging:
+            rows = stage(frame, self.schema, self.key, staging)
             parts, whole = _parts(rows, None), _whole(rows, inputs)
             message = Message("overwrite", None, None, parts, whole, lineage or {}, code_version, run_id)
-            return self._writer.write(rows.stream, message, mode="overwrite")
+            return self._writer.write(message, staging, rows=rows, mode="overwrite")
 
     def append(
         self,
@@ -164,10 +167,11 @@ class LakeTable:
         run_id: str = "",
     ) -> int:
         """Add rows, leaving all others as they are; returns the version."""
-        with checked_rows(frame, self.schema, self.key, self.folder) as rows:
+        with staging_folder(self.folder) as staging:
+            rows = stage(frame, self.schema, self.key, staging)
             parts, whole = _parts(rows, inputs), _whole(rows, "")
             message = Message("append", None, None, parts, whole, lineage or {}, code_version, run_id)
-            return self._writer.write(rows.stream, message, mode="append")
+            return self._writer.write(message, staging, rows=rows)
 
     def stamps(self, version: int | None = None) -> dict[date, SessionStamp]:
         """Content hash, rows, code version, inputs and version of each session, in date order."""
@@ -190,15 +194,19 @@ class LakeTable:
         delta = self._delta(version)
         return verify_files(delta.version(), file_names(delta), self._checksums)
 
-    def compact(self, target_bytes: int = COMPACT_BYTES, *, run_id: str = "") -> CompactReport:
-        """Merge small files in one commit that leaves every row as it is."""
-        self._delta(None)
-        version, removed, added = self._writer.compact(
-            Message("compact", run_id=run_id),
-            target_bytes,
-            prepare=lambda delta: self._check(live_files(delta, self.schema)),
-        )
-        return CompactReport(version, removed, added)
+    def compact(self, target_rows: int = FILE_ROWS, *, run_id: str = "") -> CompactReport:
+        """Merge small files of neighbouring sessions in one commit that leaves every row as it is."""
+        if not small_neighbours(live_files(self._delta(None), self.schema), target_rows):
+            return CompactReport(self.version(), 0, 0)
+        with staging_folder(self.folder) as staging:
+            changes: list[Change] = []
+
+            def plan(delta: DeltaTable) -> Change:
+                changes.append(self._merged(delta, target_rows, staging))
+                return changes[-1]
+
+            version = self._writer.write(Message("compact", run_id=run_id), staging, plan=plan)
+        return CompactReport(version, len(changes[-1].removed), len(changes[-1].added))
 
     def vacuum(
         self,
@@ -214,7 +222,7 @@ class LakeTable:
         """
         self._delta(None)
         abandoned_before = clock() - abandoned_seconds
-        return vacuum_files(self.folder, keep, self._log, self._checksums, abandoned_before)
+        return vacuum_files(self.folder, keep, self._log, abandoned_before)
 
     def excluded_sessions(self, version: int | None = None) -> list[date]:
         """The sessions of this table that checks have left out, sorted, at a version of that list."""
@@ -223,14 +231,13 @@ class LakeTable:
         listed = self._excluded.scan(version).filter(pl.col("table") == self.name)
         return listed.select(pl.col("session_date").unique().sort()).collect().to_series().to_list()
 
-    def _session_column(self, action: str, instead: str) -> str:
+    def _require_sessions(self) -> None:
         if self.schema.session_column is None:
             raise LakeError(
-                f"{self.key} has no sessions and cannot {action} a range",
+                f"{self.key} has no sessions: no range of it can be replaced",
                 kept="nothing was written",
-                hint=f"use {instead}",
+                hint="use overwrite",
             )
-        return self.schema.session_column
 
     def _require_within(self, days: Collection[date], start: date, end: date) -> None:
         outside = sorted(day for day in days if not start <= day < end)
@@ -251,14 +258,37 @@ class LakeTable:
             )
         return DeltaTable(self.folder, version=version)
 
+    def _without(
+        self, delta: DeltaTable, start: date, end: date, staging: Path, carried: dict[str, list[DataFile]]
+    ) -> Change:
+        """Take sessions ``[start, end)`` out of a version, carrying over what shares their files.
+
+        ``carried`` remembers what was written for a file, for the next attempt after a conflict.
+        """
+        touched = [file for file in live_files(delta, self.schema) if file.touches(start, end)]
+        shared = [file for file in touched if not file.within(start, end)]
+        self._check(shared)
+        session, schema = str(self.schema.session_column), stored_schema(delta, self.schema)
+        outside = ~pl.col(session).is_between(start, end, closed="left")
+        for file in shared:
+            if file.name not in carried:
+                kept = scan_files(self.folder, [file], schema).filter(outside).collect()
+                carried[file.name] = [write_file(kept, staging, session)] if kept.height else []
+        return Change([new for file in shared for new in carried[file.name]], touched)
+
+    def _merged(self, delta: DeltaTable, target_rows: int, staging: Path) -> Change:
+        schema = stored_schema(delta, self.schema)
+        runs = small_neighbours(live_files(delta, self.schema), target_rows)
+        merged = []
+        for run in runs:
+            self._check(run)
+            rows = canonical(scan_files(self.folder, run, schema).collect(), sort_order(self.schema))
+            merged.append(write_file(rows, staging, self.schema.session_column))
+        return Change(merged, [file for run in runs for file in run])
+
     def _check(self, files: Iterable[DataFile]) -> None:
-        """Check files before they are read; those without a record are adopted or refused."""
-        unrecorded = [file.name for file in files if not self._checksums.require(file.name)]
-        if unrecorded:
-            adopt(unrecorded, self.folder, self.schema, self._log, self._checksums)
-            for name in unrecorded:
-                if not self._checksums.require(name):
-                    raise broken_file(self.folder / name, "unrecorded")
+        for file in files:
+            self._checksums.require(file.name)
 
     def _require_columns(self, start: date | None, end: date | None, as_of: datetime | None) -> None:
         if (start is not None or end is not None) and self.schema.session_column is None:
@@ -270,7 +300,7 @@ class LakeTable:
             )
 
 
-def _parts(rows: CheckedRows, inputs: Mapping[date, str] | None) -> dict[date, Part]:
+def _parts(rows: StagedRows, inputs: Mapping[date, str] | None) -> dict[date, Part]:
     """Each session's part in a commit, those named in ``inputs`` without rows included."""
     given = inputs or {}
     parts = {day: Part(NO_ROWS, 0, fingerprint) for day, fingerprint in given.items()}
@@ -279,5 +309,5 @@ def _parts(rows: CheckedRows, inputs: Mapping[date, str] | None) -> dict[date, P
     return dict(sorted(parts.items()))
 
 
-def _whole(rows: CheckedRows, inputs: str) -> Part | None:
+def _whole(rows: StagedRows, inputs: str) -> Part | None:
     return None if rows.whole is None else Part(*rows.whole, inputs)
