@@ -1,0 +1,107 @@
+"""Bars and scores as matrices: one row a bar of the market's grid, one column an instrument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from nofx_pipelines.errors import DataError, NotEnoughData
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Bars as matrices ``[T, N]``; times in microseconds UTC."""
+
+    instruments: pl.Series
+    ts_open_us: NDArray[np.int64]
+    ts_close_us: NDArray[np.int64]
+    session_date: list[date]
+    open: Array  # [T, N] NaN where nothing traded
+    mark: Array  # [T, N] last known close, NaN before the first
+    can_buy: Flags  # [T, N]
+    can_sell: Flags  # [T, N]
+
+
+def mark_limits(bars: pl.DataFrame) -> pl.DataFrame:
+    """Add ``at_limit_up`` and ``at_limit_down``: whether a bar opened at its price limit.
+
+    Limits are rules about unadjusted prices: call this before the prices are adjusted.
+
+    >>> bars = pl.DataFrame({"open": [11.0, 10.5], "limit_up": [11.0, None], "limit_down": [9.0, None]})
+    >>> mark_limits(bars)["at_limit_up"].to_list()
+    [True, False]
+    """
+    slack = 1e-9
+    return bars.with_columns(
+        (pl.col("open") >= pl.col("limit_up") * (1 - slack)).fill_null(False).alias("at_limit_up"),
+        (pl.col("open") <= pl.col("limit_down") * (1 + slack)).fill_null(False).alias("at_limit_down"),
+    )
+
+
+def price_panel(bars: pl.DataFrame) -> Panel:
+    """Arrange adjusted bars as matrices.
+
+    Needs instrument_id, ts_open, ts_close, session_date, open, close, status; honours at_limit_up and
+    at_limit_down (see ``mark_limits``) where present. A bar can be filled when its status is ``traded``
+    and its open is known.
+    """
+    if bars.is_empty():
+        raise NotEnoughData("there are no bars for the portfolio", hint="widen start and end in nofx.toml")
+    times = bars.group_by("ts_open").agg(pl.col("ts_close").max(), pl.col("session_date").first())
+    times = times.sort("ts_open")
+    instruments = bars["instrument_id"].unique().sort()
+    place = (
+        times["ts_open"].search_sorted(bars["ts_open"]).to_numpy(),
+        instruments.search_sorted(bars["instrument_id"]).to_numpy(),
+    )
+    shape = (times.height, len(instruments))
+    traded = _matrix(bars["status"] == "traded", place, shape, False)
+    opens = _matrix(bars["open"], place, shape, np.nan)
+    fillable = traded & np.isfinite(opens) & (opens > 0)
+    blocked = [
+        _matrix(bars[name], place, shape, False) if name in bars.columns else np.zeros(shape, dtype=np.bool_)
+        for name in ("at_limit_up", "at_limit_down")
+    ]
+    return Panel(
+        instruments,
+        times["ts_open"].cast(pl.Int64).to_numpy(),
+        times["ts_close"].cast(pl.Int64).to_numpy(),
+        times["session_date"].to_list(),
+        np.where(fillable, opens, np.nan),
+        _carry_forward(_matrix(bars["close"], place, shape, np.nan)),
+        fillable & ~blocked[0],
+        fillable & ~blocked[1],
+    )
+
+
+def score_matrix(predictions: pl.DataFrame, instruments: pl.Series) -> tuple[NDArray[np.int64], Array]:
+    """Scores as ``[D, N]`` (NaN: no score) with the decisions' close times ``[D]`` in microseconds."""
+    unknown = sorted(set(predictions["instrument_id"].unique()) - set(instruments))
+    if unknown:
+        raise DataError(f"predictions for {unknown[:5]} have no bars", hint="build the universe's bars first")
+    times = predictions["ts_close"].unique().sort()
+    place = (
+        times.search_sorted(predictions["ts_close"]).to_numpy(),
+        instruments.search_sorted(predictions["instrument_id"]).to_numpy(),
+    )
+    scores = _matrix(predictions["score"], place, (len(times), len(instruments)), np.nan)
+    return times.cast(pl.Int64).to_numpy(), scores
+
+
+def _matrix(values: pl.Series, place: tuple[Any, Any], shape: tuple[int, int], default: Any) -> Any:
+    out = np.full(shape, default)
+    out[place] = values.fill_null(default).to_numpy()
+    return out
+
+
+def _carry_forward(values: Array) -> Array:
+    known = np.where(np.isfinite(values), np.arange(values.shape[0])[:, None], 0)
+    return np.asarray(np.take_along_axis(values, np.maximum.accumulate(known, axis=0), axis=0))

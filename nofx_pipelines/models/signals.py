@@ -1,0 +1,131 @@
+"""What the champion says about the latest sessions: one score an instrument and bar, and its rank."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from nofx_pipelines.config import UniverseConfig
+from nofx_pipelines.errors import ModelError, TableNotFound
+from nofx_pipelines.lake.incremental import RefreshResult, refresh_sessions
+from nofx_pipelines.lake.schemas import SIGNALS
+from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.models.metrics import MIN_CROSS_SECTION
+
+
+class Scorer(Protocol):
+    """A loaded model: maps features ``[N, F]`` (NaN: unknown) to scores ``[N]``."""
+
+    @property
+    def feature_names(self) -> Sequence[str]: ...
+
+    def predict(self, x: NDArray[Any]) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A loaded model with the name and version it is registered under."""
+
+    name: str
+    version: str
+    scorer: Scorer
+
+
+def score_features(features: pl.DataFrame, model: NamedModel) -> pl.DataFrame:
+    """Score feature rows: a SIGNALS frame sorted by ts_close and instrument.
+
+    Rows without any of the model's features, and rows that the model gives no finite score, are left out.
+    Raises ModelError when a feature column that the model needs is missing.
+    """
+    names = list(model.scorer.feature_names)
+    missing = [name for name in names if name not in features.columns]
+    if missing:
+        raise ModelError(
+            f"{model.name} version {model.version} needs {len(missing)} features that the table lacks: "
+            f"{', '.join(missing[:5])}",
+            kept="no signal was written",
+            hint="train a model on the universe's present feature sets: nofx run",
+        )
+    usable = features.filter(pl.any_horizontal(pl.col(names).is_not_null())).sort("ts_close", "instrument_id")
+    x = usable.select(pl.col(names).cast(pl.Float64).fill_null(np.nan)).to_numpy()  # [N, F]
+    scores = np.asarray(model.scorer.predict(x), dtype=np.float64).reshape(-1) if len(x) else np.empty(0)
+    return (
+        usable.select("instrument_id", "ts_close", "session_date")
+        .with_columns(
+            pl.lit(model.name).alias("model"),
+            pl.lit(model.version).alias("model_version"),
+            pl.Series("score", scores, dtype=pl.Float64),
+        )
+        .filter(pl.col("score").is_finite())
+        .with_columns(cross_sectional_rank("score").alias("rank"))
+        .select(list(SIGNALS.columns))
+    )
+
+
+def cross_sectional_rank(column: str) -> pl.Expr:
+    """Rank across the instruments of a ``ts_close``, scaled to [-0.5, 0.5]; null below five of them.
+
+    >>> frame = pl.DataFrame({"ts_close": [1] * 5, "score": [3.0, 1.0, 2.0, 5.0, 4.0]})
+    >>> frame.select(cross_sectional_rank("score"))["score"].to_list()
+    [0.0, -0.5, -0.25, 0.5, 0.25]
+    """
+    count = pl.len().over("ts_close")
+    scaled = (pl.col(column).rank("average").over("ts_close") - 1.0) / (count - 1) - 0.5
+    return pl.when(count >= MIN_CROSS_SECTION).then(scaled)
+
+
+def refresh_signals(
+    lake: Lake,
+    universe: UniverseConfig,
+    model: NamedModel,
+    *,
+    sessions: int,
+    run_id: str,
+    code_version: str,
+    force: bool = False,
+) -> RefreshResult:
+    """Score the latest ``sessions`` sessions of the universe's features and commit those that changed.
+
+    A session is scored again when its features, the model or the code are other than recorded; older
+    sessions keep the signals that were given at their time. Raises TableNotFound without features.
+    """
+    features = lake.table(universe.name, "features")
+    version = features.version()
+    if version is None:
+        raise TableNotFound(
+            f"{universe.name}/features was never written",
+            kept="no signal was written",
+            hint=f"nofx run --universe {universe.name}",
+        )
+    excluded = set(features.excluded_sessions())
+    stamps = {day: s for day, s in features.stamps(version).items() if s.rows and day not in excluded}
+    latest = sorted(stamps)[-sessions:] if sessions > 0 else []
+
+    def compute(days: list[date]) -> pl.DataFrame:
+        rows = features.scan(version=version, start=days[0], end=days[-1] + timedelta(days=1))
+        names = [n for n in model.scorer.feature_names if n in rows.collect_schema()]
+        frame = rows.select("instrument_id", "ts_close", "session_date", *names)
+        return score_features(frame.filter(pl.col("session_date").is_in(days)).collect(), model)
+
+    return refresh_sessions(
+        lake.table(universe.name, "signals"),
+        latest,
+        code_version=code_version,
+        inputs={day: _fingerprint(stamps[day].content, model) for day in latest},
+        compute=compute,
+        lineage={f"{universe.name}/features": version},
+        run_id=run_id,
+        force=force,
+    )
+
+
+def _fingerprint(features_content: str, model: NamedModel) -> str:
+    text = f"{features_content}\n{model.name}\n{model.version}"
+    return hashlib.sha256(text.encode()).hexdigest()
