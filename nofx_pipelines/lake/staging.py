@@ -92,7 +92,8 @@ def _stage_sessions(
     files: list[DataFile] = []
     found: dict[date, tuple[str, int]] = {}
     for days in _groups(counts, file_rows):
-        group = rows.filter(pl.col(session).is_in(days, nulls_equal=True)).collect()
+        chosen = pl.col(session).is_in(days, nulls_equal=True)
+        group = (rows if len(days) == counts.height else rows.filter(chosen)).collect()
         ordered = canonical(conform(group, schema, where), sort_order(schema))
         found.update(session_digests(ordered, session, schema.key))
         files.append(write_file(ordered, staging, session))

@@ -17,7 +17,7 @@ class Lake:
     """Tables by scope and name.
 
     ``backoff`` are the seconds waited before each retry of a commit that lost to another writer;
-    when they are used up, `CommitConflict` is raised.
+    when they are used up, `CommitConflict` is raised. ``clock`` gives seconds since 1970.
 
     >>> Lake(Path("lake")).table("cn", "bars").folder.as_posix()
     'lake/cn/bars'
@@ -29,10 +29,12 @@ class Lake:
         *,
         backoff: Sequence[float] = BACKOFF_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.root = Path(root)
         self._backoff = tuple(backoff)
         self._sleep = sleep
+        self._clock = clock
         self._tables: dict[tuple[str, str], LakeTable] = {}
 
     def table(self, scope: str, name: str) -> LakeTable:
@@ -48,6 +50,7 @@ class Lake:
                 excluded=excluded,
                 backoff=self._backoff,
                 sleep=self._sleep,
+                clock=self._clock,
             )
         return self._tables[key]
 

@@ -6,8 +6,7 @@ a read opens only the files it needs and thousands of sessions do not mean thous
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -16,16 +15,9 @@ from deltalake import DeltaTable
 
 from nofx_pipelines.errors import LakeError, OutsideRange, TableNotFound
 from nofx_pipelines.lake.checksums import Checksums
-from nofx_pipelines.lake.commit import Change, Writer
-from nofx_pipelines.lake.content import NO_ROWS, canonical
-from nofx_pipelines.lake.files import (
-    DataFile,
-    live_files,
-    scan_files,
-    small_neighbours,
-    stored_schema,
-    write_file,
-)
+from nofx_pipelines.lake.commit import Writer
+from nofx_pipelines.lake.content import NO_ROWS
+from nofx_pipelines.lake.files import DataFile, live_files, scan_files, small_neighbours, stored_schema
 from nofx_pipelines.lake.log import CommitLog, Message, Part, history_frame
 from nofx_pipelines.lake.maintenance import (
     CompactReport,
@@ -35,8 +27,9 @@ from nofx_pipelines.lake.maintenance import (
     vacuum_files,
     verify_files,
 )
+from nofx_pipelines.lake.rewrite import Rewrite
 from nofx_pipelines.lake.schemas import TableSchema
-from nofx_pipelines.lake.staging import FILE_ROWS, Frame, StagedRows, sort_order, stage, staging_folder
+from nofx_pipelines.lake.staging import FILE_ROWS, Frame, StagedRows, stage, staging_folder
 from nofx_pipelines.lake.stamps import SessionStamp, StampFold, TableStamp
 
 ABANDONED_SECONDS = 86_400.0
@@ -54,16 +47,18 @@ class LakeTable:
         excluded: LakeTable | None,
         backoff: Sequence[float],
         sleep: Callable[[float], None],
+        clock: Callable[[], float],
     ) -> None:
         self.folder = folder
         self.scope = scope
         self.schema = schema
         self.name = schema.name
         self._excluded = excluded
+        self._clock = clock
         self._log = CommitLog(folder)
         self._fold = StampFold(self._log)
         self._checksums = Checksums(folder)
-        self._writer = Writer(folder, self.key, schema.session_column, self._log, backoff, sleep, time.time)
+        self._writer = Writer(folder, self.key, schema.session_column, self._log, backoff, sleep, clock)
 
     @property
     def key(self) -> str:
@@ -96,10 +91,8 @@ class LakeTable:
         sessions or no knowledge time and is asked for them.
         """
         self._require_columns(start, end, as_of)
-        delta = self._delta(version)
-        files = [file for file in live_files(delta, self.schema) if file.touches(start, end)]
-        self._check(files)
-        rows = scan_files(self.folder, files, stored_schema(delta, self.schema))
+        files, schema = self.checked_files(version, start, end)
+        rows = scan_files(self.folder, files, schema)
         session = self.schema.session_column
         if start is not None and session is not None:
             rows = rows.filter(pl.col(session) >= start)
@@ -109,6 +102,16 @@ class LakeTable:
             rows = rows.filter(pl.col("knowledge_time") <= as_of)
         excluded = self.excluded_sessions(exclusions)
         return rows.filter(~pl.col(session).is_in(excluded)) if excluded and session else rows
+
+    def checked_files(
+        self, version: int | None = None, start: date | None = None, end: date | None = None
+    ) -> tuple[list[DataFile], dict[str, pl.DataType]]:
+        """The files of a version that hold sessions ``[start, end)``, each checked, and its columns."""
+        delta = self._delta(version)
+        files = [file for file in live_files(delta, self.schema) if file.touches(start, end)]
+        for file in files:
+            self._checksums.require(file.name)
+        return files, stored_schema(delta, self.schema)
 
     def replace(
         self,
@@ -134,11 +137,7 @@ class LakeTable:
             parts = _parts(rows, inputs)
             self._require_within(parts, start, end)
             message = Message("replace", start, end, parts, None, lineage or {}, code_version, run_id)
-            carried: dict[str, list[DataFile]] = {}
-
-            def plan(delta: DeltaTable) -> Change:
-                return self._without(delta, start, end, staging, carried)
-
+            plan = Rewrite(self.folder, self.schema, self._checksums, staging).without(start, end)
             return self._writer.write(message, staging, rows=rows, plan=plan)
 
     def overwrite(
@@ -199,29 +198,21 @@ class LakeTable:
         if not small_neighbours(live_files(self._delta(None), self.schema), target_rows):
             return CompactReport(self.version(), 0, 0)
         with staging_folder(self.folder) as staging:
-            changes: list[Change] = []
+            rewrite = Rewrite(self.folder, self.schema, self._checksums, staging)
+            version = self._writer.write(
+                Message("compact", run_id=run_id), staging, plan=rewrite.merging(target_rows)
+            )
+        removed, added = self._log.commit(version).removed, self._log.commit(version).added
+        return CompactReport(version, len(removed), len(added))
 
-            def plan(delta: DeltaTable) -> Change:
-                changes.append(self._merged(delta, target_rows, staging))
-                return changes[-1]
-
-            version = self._writer.write(Message("compact", run_id=run_id), staging, plan=plan)
-        return CompactReport(version, len(changes[-1].removed), len(changes[-1].added))
-
-    def vacuum(
-        self,
-        keep: Collection[int],
-        *,
-        abandoned_seconds: float = ABANDONED_SECONDS,
-        clock: Callable[[], float] = time.time,
-    ) -> VacuumReport:
+    def vacuum(self, keep: Collection[int], *, abandoned_seconds: float = ABANDONED_SECONDS) -> VacuumReport:
         """Remove the files that neither the newest version nor any version in ``keep`` needs.
 
         The only way to remove data. Files that no commit names may be another writer's at work:
         they go once they are ``abandoned_seconds`` old.
         """
         self._delta(None)
-        abandoned_before = clock() - abandoned_seconds
+        abandoned_before = self._clock() - abandoned_seconds
         return vacuum_files(self.folder, keep, self._log, abandoned_before)
 
     def excluded_sessions(self, version: int | None = None) -> list[date]:
@@ -257,38 +248,6 @@ class LakeTable:
                 f"{self.key} has no version {version}; its newest is {newest}", hint="see its history()"
             )
         return DeltaTable(self.folder, version=version)
-
-    def _without(
-        self, delta: DeltaTable, start: date, end: date, staging: Path, carried: dict[str, list[DataFile]]
-    ) -> Change:
-        """Take sessions ``[start, end)`` out of a version, carrying over what shares their files.
-
-        ``carried`` remembers what was written for a file, for the next attempt after a conflict.
-        """
-        touched = [file for file in live_files(delta, self.schema) if file.touches(start, end)]
-        shared = [file for file in touched if not file.within(start, end)]
-        self._check(shared)
-        session, schema = str(self.schema.session_column), stored_schema(delta, self.schema)
-        outside = ~pl.col(session).is_between(start, end, closed="left")
-        for file in shared:
-            if file.name not in carried:
-                kept = scan_files(self.folder, [file], schema).filter(outside).collect()
-                carried[file.name] = [write_file(kept, staging, session)] if kept.height else []
-        return Change([new for file in shared for new in carried[file.name]], touched)
-
-    def _merged(self, delta: DeltaTable, target_rows: int, staging: Path) -> Change:
-        schema = stored_schema(delta, self.schema)
-        runs = small_neighbours(live_files(delta, self.schema), target_rows)
-        merged = []
-        for run in runs:
-            self._check(run)
-            rows = canonical(scan_files(self.folder, run, schema).collect(), sort_order(self.schema))
-            merged.append(write_file(rows, staging, self.schema.session_column))
-        return Change(merged, [file for run in runs for file in run])
-
-    def _check(self, files: Iterable[DataFile]) -> None:
-        for file in files:
-            self._checksums.require(file.name)
 
     def _require_columns(self, start: date | None, end: date | None, as_of: datetime | None) -> None:
         if (start is not None or end is not None) and self.schema.session_column is None:
