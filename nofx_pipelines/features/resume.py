@@ -49,6 +49,18 @@ def resume(
     return out
 
 
+def missing_history(stored: pl.DataFrame, history: pl.DataFrame, program: Program) -> list[str]:
+    """The instruments whose rows in ``history`` are fewer than `resume` needs."""
+    counts = dict(history.group_by("instrument_id").len().iter_rows())
+    pairs = zip(stored["instrument_id"].to_list(), stored["state"].to_list(), strict=True)
+    states = [decode(name, blob, program) for name, blob in pairs]
+    return [
+        s.instrument_id
+        for s in states
+        if not s.full and counts.get(s.instrument_id, 0) < min(s.rows, program.lookback)
+    ]
+
+
 def _rebuild(
     program: Program, out: FeatureState, states: Sequence[StoredState], history: pl.DataFrame | None
 ) -> None:

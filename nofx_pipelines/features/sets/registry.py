@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from functools import reduce
+from operator import add
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.declaration import FeatureSet
+from nofx_pipelines.features.sets.technical import TECHNICAL
 
-_SETS = {"technical": ("technical", "TECHNICAL")}
+_SETS = {found.name: found for found in (TECHNICAL,)}
 
 
 def feature_set(*names: str) -> FeatureSet:
@@ -19,13 +21,4 @@ def feature_set(*names: str) -> FeatureSet:
     unknown = [name for name in names if name not in _SETS]
     if unknown or not names:
         raise FeatureError(f"no feature set {unknown or names!r}", hint=f"use one of {sorted(_SETS)}")
-    first, *rest = (_loaded(name) for name in dict.fromkeys(names))
-    for other in rest:
-        first = first + other
-    return first
-
-
-def _loaded(name: str) -> FeatureSet:
-    module, attribute = _SETS[name]
-    found: FeatureSet = getattr(import_module(f"nofx_pipelines.features.sets.{module}"), attribute)
-    return found
+    return reduce(add, (_SETS[name] for name in dict.fromkeys(names)))
