@@ -1,0 +1,61 @@
+"""What lies under a path, before anyone has said which market and frequency it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from nofx_pipelines.market.sources import Decision
+from nofx_pipelines.market.sources.files.opened import Opened, open_path
+from nofx_pipelines.market.sources.files.spans import first_session, last_session
+from nofx_pipelines.market.sources.files.telling import decisions_of
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Bars of one market and frequency found under a path; ``[start, last]`` their sessions."""
+
+    market: str
+    freq: str
+    rows: int
+    instruments: int
+    start: date
+    last: date
+
+
+@dataclass(frozen=True)
+class Description:
+    """What was recognised, and the feeds it would make, the one with most rows first."""
+
+    decisions: list[Decision]
+    feeds: list[Feed]
+
+
+def describe(path: Path, *, now: datetime) -> Description:
+    """Recognise everything under ``path`` and guess market and frequency from the content.
+
+    Bare numbers as symbols are read as A-shares (six digits), then as Hong Kong's. Raises
+    ``UnrecognisedFile`` for a single file that no reader knows.
+    """
+    opened = open_path(path, market=None, freq=None, now=now)
+    for market in ("cn", "hk"):
+        if opened.bars:
+            break
+        opened = open_path(path, market=market, freq=None, now=now)
+    return Description(decisions_of(opened), _feeds(opened))
+
+
+def _feeds(opened: Opened) -> list[Feed]:
+    rows: dict[tuple[str, str], int] = {}
+    days: dict[tuple[str, str], list[date]] = {}
+    names: dict[tuple[str, str], set[str]] = {}
+    for found in opened.bars:
+        seen = found.survey
+        for identifier, held in seen.held.items():
+            key = (held.listing.market, str(seen.freq))
+            rows[key] = rows.get(key, 0) + held.rows
+            days.setdefault(key, []).extend([first_session(seen, held), last_session(seen, held)])
+            names.setdefault(key, set()).add(identifier)
+    feeds = [Feed(*key, rows[key], len(names[key]), min(days[key]), max(days[key])) for key in rows]
+    return sorted(feeds, key=lambda feed: (-feed.rows, feed.market, feed.freq))

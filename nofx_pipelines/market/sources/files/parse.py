@@ -1,0 +1,239 @@
+"""From raw cells to typed rows: what cannot be read costs its row, and says which cell and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from nofx_pipelines.market.sources.files.layout import NUMBERS, REQUIRED, TEXTS, Layout
+from nofx_pipelines.market.sources.files.raw import LINE
+from nofx_pipelines.market.sources.files.symbols import resolve
+from nofx_pipelines.market.sources.files.times import wall_clock
+from nofx_pipelines.market.venues import Listing
+
+PRICES = ("open", "high", "low", "close")
+_MISSING = ("", "null", "none", "na", "n/a", "nan", "-", "--")
+_ALLOWED = {
+    "status": ("traded", "no_trade", "suspended", "halted", "padded", "source_hole"),
+    "price_basis": ("unadjusted", "forward"),
+    "session_phase": ("open_auction", "continuous", "close_auction", "all"),
+}
+TYPED = {
+    LINE: pl.Int64(),
+    "instrument_id": pl.String(),
+    "label": pl.Datetime("us"),
+    "aware": pl.Boolean(),
+    "label_close": pl.Datetime("us"),
+    "session_date": pl.Date(),
+    **{name: pl.Float64() for name in NUMBERS},
+    **{name: pl.String() for name in TEXTS},
+}
+
+
+@dataclass
+class Symbols:
+    """The symbols met in a part, resolved once each.
+
+    ``fallback`` is the listing of a file without a symbol column.
+    """
+
+    layout: Layout
+    market: str | None
+    fallback: Listing | None = None
+    seen: dict[str, Listing | None] = field(default_factory=dict)
+
+    def ids(self, texts: Collection[str]) -> dict[str, str]:
+        """Identifier by text, for the texts that name something."""
+        for text in texts:
+            if text not in self.seen:
+                layout = self.layout
+                kind, exchange = layout.crypto_kind, layout.exchange
+                self.seen[text] = resolve(text, market=self.market, exchange=exchange, kind=kind)
+        return {text: found.instrument_id for text in texts if (found := self.seen[text]) is not None}
+
+    def listings(self) -> dict[str, Listing]:
+        """Every listing met, by identifier."""
+        known = {found.instrument_id: found for found in self.seen.values() if found is not None}
+        return known if self.fallback is None else known | {self.fallback.instrument_id: self.fallback}
+
+
+def parse(
+    frame: pl.DataFrame, layout: Layout, symbols: Symbols, *, naive_is_bad: bool = False
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """``(typed, bad)``: rows with the columns of ``TYPED``; ``LINE``, instrument_id, rule, reason, value.
+
+    Every row of ``frame`` is in one of the two.
+    """
+    keyed = _with_instrument(frame, layout, symbols)
+    typed = keyed.select(LINE, "instrument_id", *_time_columns(layout, frame), *_value_columns(layout, frame))
+    checks = [
+        *_symbol_checks(layout, symbols),
+        *_time_checks(layout, naive_is_bad=naive_is_bad),
+        *_number_checks(layout),
+        *_text_checks(layout),
+        *_completeness(layout),
+    ]
+    whole = pl.concat(
+        [typed, keyed.select(pl.exclude(LINE, "instrument_id").name.prefix("raw_"))], how="horizontal"
+    )
+    judged = whole.with_columns(_first_failure(checks).alias("failed"))
+    good = judged.filter(pl.col("failed").is_null()).select(
+        pl.col(name).cast(dtype) for name, dtype in TYPED.items()
+    )
+    return good, _explained(judged.filter(pl.col("failed").is_not_null()), checks)
+
+
+@dataclass(frozen=True)
+class _Check:
+    rule: str
+    reason: str
+    fails: pl.Expr
+    value: pl.Expr
+
+
+def _first_failure(checks: list[_Check]) -> pl.Expr:
+    return pl.coalesce(
+        [pl.when(check.fails).then(pl.lit(i, dtype=pl.Int32)) for i, check in enumerate(checks)]
+    )
+
+
+def _explained(failed: pl.DataFrame, checks: list[_Check]) -> pl.DataFrame:
+    parts = [
+        failed.filter(pl.col("failed") == i).select(
+            LINE,
+            "instrument_id",
+            pl.lit(check.rule).alias("rule"),
+            pl.lit(check.reason).alias("reason"),
+            check.value.cast(pl.String, strict=False).alias("value"),
+        )
+        for i, check in enumerate(checks)
+    ]
+    return pl.concat(parts)
+
+
+def _with_instrument(frame: pl.DataFrame, layout: Layout, symbols: Symbols) -> pl.DataFrame:
+    column = layout.columns.get("symbol")
+    if column is None:
+        known = symbols.fallback.instrument_id if symbols.fallback is not None else None
+        return frame.with_columns(pl.lit(known, dtype=pl.String).alias("instrument_id"))
+    text = pl.col(column).cast(pl.String, strict=False).str.strip_chars()
+    if frame.schema[column].is_integer():
+        width = 6 if symbols.market == "cn" else 5
+        text = text.str.zfill(width)  # a code stored as a number lost its leading zeros
+    named = frame.with_columns(text.alias("instrument_id"))
+    ids = symbols.ids(named["instrument_id"].drop_nulls().unique().sort().to_list())
+    return named.with_columns(
+        pl.col("instrument_id").replace_strict(ids, default=None, return_dtype=pl.String)
+        if ids
+        else pl.lit(None, dtype=pl.String).alias("instrument_id")
+    )
+
+
+def _time_columns(layout: Layout, frame: pl.DataFrame) -> list[pl.Expr]:
+    wall, aware = wall_clock(layout.columns["label"], frame.schema[layout.columns["label"]])
+    columns = [wall.alias("label"), aware.alias("aware")]
+    nothing = pl.lit(None, dtype=pl.Datetime("us"))
+    for name, alias in (("ts_close", "label_close"), ("session_date", "session_date")):
+        column = layout.columns.get(name)
+        value = nothing if column is None else wall_clock(column, frame.schema[column])[0]
+        columns.append((value.cast(pl.Date) if alias == "session_date" else value).alias(alias))
+    return columns
+
+
+def _value_columns(layout: Layout, frame: pl.DataFrame) -> list[pl.Expr]:
+    columns = []
+    for name in NUMBERS:
+        column = layout.columns.get(name)
+        value = (
+            _number(column, frame.schema[column]) if column is not None else pl.lit(None, dtype=pl.Float64)
+        )
+        columns.append(value.alias(name))
+    for name in TEXTS:
+        column = layout.columns.get(name)
+        if column is None:
+            columns.append(pl.lit(None, dtype=pl.String).alias(name))
+        else:
+            text = pl.col(column).cast(pl.String, strict=False).str.strip_chars()
+            columns.append(pl.when(text != "").then(text).alias(name))
+    return columns
+
+
+def _number(column: str, dtype: pl.DataType) -> pl.Expr:
+    """The cell as a number, infinite where it is; NaN is missing."""
+    value = pl.col(column) if dtype.is_numeric() else _text(column)
+    return value.cast(pl.Float64, strict=False).fill_nan(None)
+
+
+def _text(column: str) -> pl.Expr:
+    text = pl.col(column).cast(pl.String, strict=False).str.strip_chars()
+    return pl.when(~text.str.to_lowercase().is_in(_MISSING)).then(text)
+
+
+def _symbol_checks(layout: Layout, symbols: Symbols) -> list[_Check]:
+    column = layout.columns.get("symbol")
+    value = pl.lit(None, dtype=pl.String) if column is None else pl.col(f"raw_{column}")
+    checks = [_Check("bad_symbol", "no instrument has this symbol", pl.col("instrument_id").is_null(), value)]
+    if symbols.market is not None:
+        foreign = ~pl.col("instrument_id").str.starts_with(f"{symbols.market.upper()}.")
+        reason = f"another market than {symbols.market}"
+        checks.append(_Check("wrong_market", reason, foreign, pl.col("instrument_id")))
+    return checks
+
+
+def _time_checks(layout: Layout, *, naive_is_bad: bool) -> list[_Check]:
+    raw = pl.col(f"raw_{layout.columns['label']}")
+    checks = [_Check("bad_time", "not a time in [1970, 2100)", pl.col("label").is_null(), raw)]
+    if "ts_close" in layout.columns:
+        raw_close = pl.col(f"raw_{layout.columns['ts_close']}")
+        unread = pl.col("label_close").is_null()
+        checks.append(_Check("bad_time", "not a time in [1970, 2100)", unread, raw_close))
+        backwards = pl.col("label_close") <= pl.col("label")
+        checks.append(_Check("bad_time", "the bar closes before it opens", backwards, raw_close))
+    if naive_is_bad:
+        reason = "no time zone, where other rows of the file name one"
+        checks.append(_Check("mixed_time_zone", reason, ~pl.col("aware"), raw))
+    return checks
+
+
+def _number_checks(layout: Layout) -> list[_Check]:
+    checks = []
+    for name in NUMBERS:
+        if (column := layout.columns.get(name)) is None:
+            continue
+        raw = pl.col(f"raw_{column}")
+        text = raw.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
+        unread = pl.col(name).is_null() & text.is_not_null() & ~text.is_in(_MISSING)
+        checks.append(_Check("not_a_number", f"{name} is not a number", unread, raw))
+        checks.append(_Check("not_finite", f"{name} is infinite", pl.col(name).is_infinite(), raw))
+    return checks
+
+
+def _text_checks(layout: Layout) -> list[_Check]:
+    return [
+        _Check(
+            f"unknown_{name}",
+            f"{name} is none of {', '.join(allowed)}",
+            ~pl.col(name).is_in(allowed),
+            pl.col(name),
+        )
+        for name, allowed in _ALLOWED.items()
+        if name in layout.columns
+    ]
+
+
+def _completeness(layout: Layout) -> list[_Check]:
+    """A bar has four prices and a volume, or none of the prices and no volume."""
+    empty = pl.all_horizontal(pl.col(name).is_null() for name in PRICES)
+    idle = pl.col("volume") == 0
+    if "status" in layout.columns:
+        idle = idle | (pl.col("volume").is_null() & (pl.col("status") == "source_hole"))
+    checks = []
+    for name in REQUIRED:
+        raw = pl.col(f"raw_{layout.columns[name]}").cast(pl.String, strict=False)
+        missing = pl.col(name).is_null() & ~(empty & idle.fill_null(value=False))
+        nan = raw.str.strip_chars().str.to_lowercase() == "nan"
+        checks.append(_Check("not_finite", f"{name} is NaN", missing & nan.fill_null(value=False), raw))
+        checks.append(_Check("missing_value", f"{name} is missing", missing, raw))
+    return checks

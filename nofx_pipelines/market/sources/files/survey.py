@@ -1,0 +1,348 @@
+"""One pass over a part: what is in it, what cannot be used, and what its rows say about their meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, time
+
+import polars as pl
+
+from nofx_pipelines.market.sources.files import labels, rejects
+from nofx_pipelines.market.sources.files.containers import Part
+from nofx_pipelines.market.sources.files.labels import Verdict
+from nofx_pipelines.market.sources.files.layout import Labels, Layout
+from nofx_pipelines.market.sources.files.parse import Symbols, parse
+from nofx_pipelines.market.sources.files.raw import Head, RawBlock, read_blocks
+from nofx_pipelines.market.sources.files.units import UnitDecision, UnitEvidence, decide
+from nofx_pipelines.market.venues import Listing
+
+_EVIDENCE_ROWS = 4_000_000
+"""Rows whose values are kept for the statistics; counts and spans are over all rows."""
+_NEWEST = 60
+FINEST = 1e-8
+"""The step of prices and volumes that show no coarser one."""
+_LOTS = (10_000, 5_000, 4_000, 2_500, 2_000, 1_500, 1_000, 800, 600, 500, 400, 300, 250, 200, 100, 50, 10)
+MAX_REJECTS = 100_000
+"""Rejects a part is listed with one by one; further ones are counted in one."""
+_KEPT = ("instrument_id", "label", "label_close", "aware", "close", "volume", "amount")
+
+
+@dataclass(frozen=True)
+class Held:
+    """One instrument of one part: rows, first and last label as written, what its values show."""
+
+    listing: Listing
+    rows: int
+    first: datetime
+    last: datetime
+    units: UnitDecision
+    lot: float
+    tick: float
+    last_close: float | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass found in a part.
+
+    ``freq`` is ``None`` when no row tells; ``rejected`` are rows of the quarantine table; ``other_freqs``
+    counts rows that a ``freq`` column gives to another frequency.
+    """
+
+    part: Part
+    head: Head
+    layout: Layout
+    held: dict[str, Held]
+    freq: str | None
+    labels: Labels
+    labels_evidence: str
+    zone: Verdict
+    price_basis: Verdict
+    mixed_zones: bool
+    rejected: pl.DataFrame
+    other_freqs: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows that can be used."""
+        return sum(each.rows for each in self.held.values())
+
+    @property
+    def markets(self) -> list[str]:
+        """The markets of its instruments."""
+        return sorted({each.listing.market for each in self.held.values()})
+
+
+@dataclass
+class _Pass:
+    """What accumulates over the blocks of one pass."""
+
+    kept: list[pl.DataFrame] = field(default_factory=list)
+    spans: list[pl.DataFrame] = field(default_factory=list)
+    rejected: list[pl.DataFrame] = field(default_factory=list)
+    other_freqs: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+    listed: int = 0
+    unlisted: int = 0
+
+
+def survey(
+    part: Part,
+    head: Head,
+    layout: Layout,
+    symbols: Symbols,
+    *,
+    freq: str | None,
+    source: str,
+    now: datetime,
+) -> Survey:
+    """Read the part once (twice where it mixes times with and without a zone).
+
+    ``freq`` is the frequency asked for, taken where the rows cannot tell theirs.
+    Raises ``CorruptFile`` when it cannot be read to its end.
+    """
+    found = _read(part, head, layout, symbols, freq, source=source, now=now, naive_is_bad=False)
+    aware = sum(int(span["aware"].sum()) for span in found.spans)
+    mixed = 0 < aware < sum(int(span["rows"].sum()) for span in found.spans)
+    if mixed:
+        found = _read(part, head, layout, symbols, freq, source=source, now=now, naive_is_bad=True)
+    rejected = pl.concat([rejects.empty(), *found.rejected])
+    rows = pl.concat(found.kept) if found.kept else _nothing()
+    return _conclude(part, head, layout, symbols, rows, found, rejected, freq=freq, mixed=mixed)
+
+
+def blocks_of(survey: Survey, symbols: Symbols) -> Iterator[pl.DataFrame]:
+    """The part's usable rows again, typed, block by block."""
+    for block in read_blocks(survey.part, survey.head):
+        if block.frame.height:
+            yield parse(block.frame, survey.layout, symbols, naive_is_bad=survey.mixed_zones)[0]
+
+
+def _read(
+    part: Part,
+    head: Head,
+    layout: Layout,
+    symbols: Symbols,
+    freq: str | None,
+    *,
+    source: str,
+    now: datetime,
+    naive_is_bad: bool,
+) -> _Pass:
+    found = _Pass()
+    for block in read_blocks(part, head):
+        bad = None
+        if block.frame.height:
+            good, bad = parse(block.frame, layout, symbols, naive_is_bad=naive_is_bad)
+            _gather(found, _of_freq(found, good, freq))
+        _list_rejects(found, block, bad, part.label, source=source, now=now)
+    if found.unlisted:
+        reason = f"{found.unlisted:,} further rows or lines cannot be used"
+        found.rejected.append(rejects.of_file(part.label, "many_rejects", reason, source=source, now=now))
+    return found
+
+
+def _list_rejects(
+    found: _Pass, block: RawBlock, bad: pl.DataFrame | None, label: str, *, source: str, now: datetime
+) -> None:
+    """Rejects one by one until the part has ``MAX_REJECTS`` of them; counted from there on."""
+    lines = block.bad_lines[: MAX_REJECTS - found.listed]
+    found.rejected.append(rejects.of_lines(lines, label, source=source, now=now))
+    found.listed += len(lines)
+    found.unlisted += len(block.bad_lines) - len(lines)
+    if bad is not None and bad.height:
+        rows = bad.head(MAX_REJECTS - found.listed)
+        found.rejected.append(rejects.of_rows(rows, block.frame, label, source=source, now=now))
+        found.listed += rows.height
+        found.unlisted += bad.height - rows.height
+
+
+def _of_freq(found: _Pass, rows: pl.DataFrame, freq: str | None) -> pl.DataFrame:
+    """The rows that a ``freq`` column does not give to another frequency."""
+    if freq is None or rows["freq"].null_count() == rows.height:
+        return rows
+    other = rows.filter(pl.col("freq") != freq)
+    for name, count in other.group_by("freq").len().sort("freq").iter_rows():
+        found.other_freqs[name] = found.other_freqs.get(name, 0) + count
+    return rows.filter(pl.col("freq").fill_null(freq) == freq)
+
+
+def _gather(found: _Pass, rows: pl.DataFrame) -> None:
+    if rows.is_empty():
+        return
+    found.spans.append(
+        rows.group_by("instrument_id").agg(
+            pl.len().alias("rows"),
+            pl.col("label").min().alias("first"),
+            pl.col("label").max().alias("last"),
+            pl.col("aware").sum().alias("aware"),
+        )
+    )
+    if found.size < _EVIDENCE_ROWS:
+        found.kept.append(rows.select(_KEPT))
+        found.size += rows.height
+
+
+def _nothing() -> pl.DataFrame:
+    return pl.DataFrame(
+        schema={
+            "instrument_id": pl.String,
+            "label": pl.Datetime("us"),
+            "label_close": pl.Datetime("us"),
+            "aware": pl.Boolean,
+            "close": pl.Float64,
+            "volume": pl.Float64,
+            "amount": pl.Float64,
+        }
+    )
+
+
+def _conclude(
+    part: Part,
+    head: Head,
+    layout: Layout,
+    symbols: Symbols,
+    rows: pl.DataFrame,
+    found: _Pass,
+    rejected: pl.DataFrame,
+    *,
+    freq: str | None,
+    mixed: bool,
+) -> Survey:
+    listings = symbols.listings()
+    seen_freq = _freq(rows, layout) or freq
+    market = _market(rows, listings) or symbols.market or "crypto"
+    zone = _zone(rows, market, layout)
+    if rows.is_empty() or seen_freq is None:
+        which, evidence = layout.labels or layout.labels_default, "no rows"
+    else:
+        local = _local(rows, zone.value, market)
+        which, evidence = labels.infer_labels(local, market=market, freq=seen_freq, layout=layout)
+    held = _all_held(rows, found.spans, listings, layout, seen_freq)
+    return Survey(
+        part,
+        head,
+        layout,
+        held,
+        seen_freq,
+        which,
+        evidence,
+        zone,
+        _basis(rows, layout, held),
+        mixed,
+        rejected,
+        found.other_freqs,
+    )
+
+
+def _freq(rows: pl.DataFrame, layout: Layout) -> str | None:
+    if layout.freq_from_close_time and rows.height:
+        length = rows.select(
+            (pl.col("label_close") - pl.col("label")).dt.total_seconds(fractional=True).round(0)
+        )
+        seconds = length.to_series().mode().min()
+        for name, duration in labels.DURATIONS.items():
+            if seconds == duration.total_seconds():
+                return name
+    return labels.infer_freq(rows)
+
+
+def _market(rows: pl.DataFrame, listings: dict[str, Listing]) -> str | None:
+    counts = rows.group_by("instrument_id").len().sort("len", "instrument_id", descending=[True, False])
+    return listings[counts["instrument_id"][0]].market if counts.height else None
+
+
+def _zone(rows: pl.DataFrame, market: str, layout: Layout) -> Verdict:
+    naive = rows.filter(~pl.col("aware"))
+    if naive.is_empty() and rows.height:
+        return Verdict("UTC", "every row names its offset or is an epoch")
+    times: dict[time, int] = dict(naive.group_by(pl.col("label").dt.time().alias("at")).len().iter_rows())
+    return labels.infer_zone(times, market, layout)
+
+
+def _local(rows: pl.DataFrame, zone: str, market: str) -> pl.DataFrame:
+    stamps = pl.col("label").dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    return rows.with_columns(stamps.dt.convert_time_zone(labels.ZONES[market]).dt.replace_time_zone(None))
+
+
+def _all_held(
+    rows: pl.DataFrame,
+    spans: list[pl.DataFrame],
+    listings: dict[str, Listing],
+    layout: Layout,
+    freq: str | None,
+) -> dict[str, Held]:
+    """Every instrument met: spans over all its rows, units from those kept for the statistics."""
+    if not spans:
+        return {}
+    whole = (
+        pl.concat(spans)
+        .group_by("instrument_id")
+        .agg(pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
+        .sort("instrument_id")
+    )
+    traded = rows.filter((pl.col("volume") > 0) & (pl.col("close") > 0))
+    by_instrument = traded.partition_by("instrument_id", as_dict=True, include_key=True)
+    held = {}
+    for identifier, count, first, last in whole.iter_rows():
+        one = by_instrument.get((identifier,), traded.clear())
+        listing = listings[identifier]
+        asset = listing.asset_class
+        units = decide(layout, _evidence(one, freq), market=listing.market, asset_class=asset)
+        lot = FINEST if units.volume_is_quote else _lot(one["volume"] * units.units.volume)
+        latest = one.sort("label", "close")["close"]
+        last_close = None if latest.is_empty() else float(latest[-1])
+        held[identifier] = Held(listing, count, first, last, units, lot, _step(one["close"]), last_close)
+    return held
+
+
+def _evidence(traded: pl.DataFrame, freq: str | None) -> UnitEvidence:
+    minutes = labels.DURATIONS[freq].total_seconds() / 60 if freq in labels.DURATIONS else 1.0
+    k = traded.filter(pl.col("amount") > 0).select(
+        "label", k=pl.col("amount") / pl.col("volume") / pl.col("close")
+    )
+    newest = k.sort("label", "k", descending=True).head(_NEWEST)
+    notional = (traded["volume"] * traded["close"]).median()
+    return UnitEvidence(
+        _float(k["k"].median()),
+        _float(newest["k"].median()),
+        _float(k["k"].quantile(0.05)),
+        _float(k["k"].quantile(0.95)),
+        None if notional is None else _float(notional) / minutes,  # type: ignore[operator]
+    )
+
+
+def _float(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _lot(volume: pl.Series) -> float:
+    """The largest usual lot of which every volume is a multiple; a decimal step where they are not whole."""
+    if volume.is_empty():
+        return 1.0
+    if bool((volume % 1 != 0).any()):
+        return _step(volume)
+    return float(next((size for size in _LOTS if bool((volume % size == 0).all())), 1))
+
+
+def _step(values: pl.Series) -> float:
+    """The largest of 1, 0.1, 0.01 … of which every value is a multiple."""
+    for digits in range(8):
+        scaled = values * 10.0**digits
+        if bool(((scaled - scaled.round(0)).abs() <= 1e-9 * scaled.abs() + 1e-6).all()):
+            return float(10.0**-digits)
+    return FINEST
+
+
+def _basis(rows: pl.DataFrame, layout: Layout, held: dict[str, Held]) -> Verdict:
+    if "price_basis" in layout.columns:
+        return Verdict("as each row says", f"column {layout.columns['price_basis']}")
+    if layout.basis_from_ticks and held:
+        on_tick = all(each.tick >= 0.01 for each in held.values())
+        if on_tick:
+            return Verdict("unadjusted", "every price lies on the tick of 0.01")
+        return Verdict("forward", "prices lie off the tick of 0.01: adjusted after the fact")
+    return Verdict(
+        layout.price_basis, "the format says" if layout.units_documented else "the file does not say"
+    )
