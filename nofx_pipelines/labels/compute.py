@@ -30,10 +30,10 @@ def compute_labels(
     """Label every traded bar that closed by ``known_until``; what is not known by then is null.
 
     ``bars``: adjusted bars with instrument_id, ts_close, session_date, close and, when present, status
-    (only ``traded`` rows count). ``windows`` bounds labels and sigma in sessions (the pipeline's
-    rule); without it they run over the instrument's traded bars however long these take. A row
-    becomes known as a whole at ``known_at``, the close of the last bar of its horizon: barriers shown
-    as they are touched would leave only the touched among the latest. barrier is null where sigma is
+    and is_final (only final ``traded`` rows count). ``windows`` bounds labels and sigma in sessions (the
+    pipeline's rule); without it they run over the instrument's traded bars however long these take.
+    A row becomes known as a whole at ``known_at``, the close of the last bar of its horizon: barriers
+    shown as they are touched would leave only the touched among the latest. barrier is null where sigma is
     unknown or zero. Returns rows of the LABELS table, sorted by its key.
     """
     sessions = bars["session_date"].unique().sort()
@@ -104,6 +104,8 @@ def _traded(bars: pl.DataFrame, known_until: datetime) -> pl.DataFrame:
     traded = happened & pl.col("close").is_not_null()
     if "status" in bars.columns:
         traded &= pl.col("status") == "traded"
+    if "is_final" in bars.columns:
+        traded &= pl.col("is_final")
     columns = ("instrument_id", "ts_close", "session_date", "close")
     return bars.filter(traded).select(columns).sort("instrument_id", "ts_close")
 

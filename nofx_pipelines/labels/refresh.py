@@ -19,11 +19,11 @@ from nofx_pipelines.errors import TableNotFound
 from nofx_pipelines.labels.compute import compute_labels
 from nofx_pipelines.labels.windows import LabelWindows
 from nofx_pipelines.lake.incremental import RefreshResult, refresh_sessions
-from nofx_pipelines.lake.schemas import CORPORATE_ACTIONS, LABELS, UTC_US
+from nofx_pipelines.lake.schemas import LABELS, UTC_US
 from nofx_pipelines.lake.stamps import SessionStamp
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
-from nofx_pipelines.market.adjust import adjusted
+from nofx_pipelines.market.adjust import adjusted, stored_factors
 from nofx_pipelines.market.sessions import calendar
 
 _CHUNK_ROWS = 4_000_000
@@ -66,13 +66,13 @@ def refresh_labels(
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What labels are made of: bars by session and corporate actions, as far as known."""
+    """What labels are made of: bars by session, as far as known, and the factors that adjust them."""
 
     universe: UniverseConfig
     bars: LakeTable
     stamps: dict[date, SessionStamp]
     visible: dict[date, str]  # sessions that count, ascending, with a mark on those seen in part
-    actions: pl.DataFrame
+    factors: pl.DataFrame
     known_until: datetime
     windows: LabelWindows
     lineage: dict[str, int]
@@ -93,7 +93,7 @@ class _Inputs:
             bars=bars,
             stamps=stamps,
             visible=_visible(bars, stamps, known_until),
-            actions=_known_actions(actions),
+            factors=stored_factors(lake, universe.name, universe.market).sort("instrument_id", "ex_date"),
             known_until=known_until,
             windows=LabelWindows.of(
                 universe.labels, calendar(universe.market).bars_per_session(universe.freq)
@@ -114,7 +114,7 @@ class _Inputs:
         span = self._span(day, day)
         for session in span:
             sha.update(f"{session} {self.stamps[session].content} {self.visible[session]}\n".encode())
-        sha.update(self._actions(span).write_json().encode())
+        sha.update(self.factors.filter(pl.col("ex_date") <= span[-1]).write_json().encode())
         return sha.hexdigest()
 
     def labels(self, days: list[date]) -> pl.DataFrame:
@@ -124,7 +124,7 @@ class _Inputs:
             return pl.DataFrame(schema=LABELS.columns)
         span = self._span(wanted[0], wanted[-1])
         bars = self.bars.scan(start=span[0], end=span[-1] + timedelta(days=1))
-        prices = adjusted(bars, self._actions(span)).select(
+        prices = adjusted(bars, self.factors, self.factors).select(
             "instrument_id", "ts_close", "session_date", "close", "status", "is_final"
         )
         labels = compute_labels(
@@ -136,15 +136,6 @@ class _Inputs:
         sessions = list(self.visible)
         low = max(0, bisect_left(sessions, first) - self.windows.back)
         return sessions[low : bisect_right(sessions, last) + self.windows.ahead]
-
-    def _actions(self, span: list[date]) -> pl.DataFrame:
-        return self.actions.filter(pl.col("ex_date") <= span[-1])
-
-
-def _known_actions(table: LakeTable) -> pl.DataFrame:
-    if not table.exists():
-        return pl.DataFrame(schema=CORPORATE_ACTIONS.columns)
-    return table.scan().collect().sort(CORPORATE_ACTIONS.key)
 
 
 def _visible(bars: LakeTable, stamps: dict[date, SessionStamp], known_until: datetime) -> dict[date, str]:

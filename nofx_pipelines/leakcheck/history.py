@@ -19,7 +19,7 @@ _SHARE_BEFORE = 0.8
 
 @dataclass(frozen=True)
 class History:
-    """``rows`` counts the bars of each session, ascending; ``read`` gives the bars from one to another, both in."""
+    """``rows``: bars of each session, ascending; ``read``: bars of a first to a last one."""
 
     rows: Mapping[date, int]
     read: Callable[[date, date], pl.DataFrame]

@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
+from nofx_pipelines.lake.schemas import BARS
+
 FIRST_DAY = date(2024, 1, 1)
 LONG_AFTER = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -55,3 +57,27 @@ def paths(min_size: int = 1, max_size: int = 40) -> st.SearchStrategy[list[float
     """Closes that repeat, jump and stand still."""
     price = st.one_of(st.sampled_from([90.0, 100.0, 110.0]), st.floats(1.0, 1e4))
     return st.lists(price, min_size=min_size, max_size=max_size)
+
+
+def table_bars(bars: pl.DataFrame, minutes: int = 1) -> pl.DataFrame:
+    """Rows of the bars table made of the columns of ``daily_bars`` or ``intraday_bars``."""
+    known_columns = {
+        "ts_open": pl.col("ts_close") - timedelta(minutes=minutes),
+        "freq": pl.lit("1d"),
+        "session_phase": pl.lit("all"),
+        "open": pl.col("close"),
+        "high": pl.col("close"),
+        "low": pl.col("close"),
+        "volume": pl.lit(1000.0),
+        "price_basis": pl.lit("unadjusted"),
+        "is_final": pl.lit(value=True),
+        "quality": pl.lit([], dtype=pl.List(pl.String)),
+        "source": pl.lit("test"),
+        "revision": pl.lit(0, dtype=pl.Int32),
+        "knowledge_time": pl.col("ts_close"),
+    }
+    filled = bars.with_columns(**{n: e for n, e in known_columns.items() if n not in bars.columns})
+    absent = [
+        pl.lit(None, dtype=dtype).alias(n) for n, dtype in BARS.columns.items() if n not in filled.columns
+    ]
+    return filled.with_columns(absent).select(list(BARS.columns))

@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -41,6 +42,16 @@ def test_one_instrument_by_hand() -> None:
     assert found["weight"].to_list() == pytest.approx([0.75, 0.5, 0.5, 0.5, 0.5, 1.0])
 
 
+def test_the_barrier_widens_with_the_root_of_the_horizon() -> None:
+    # sigma = stdev(.1, -.1) = .1414; a move of .17 is beyond it, and within it times root 2
+    path = [float(x) for x in 100 * np.exp([0.0, 0.1, 0.0, 0.17, 0.17, 0.0, 0.0])]
+    found = compute_labels(daily_bars({"A": path}), SHORT, known_until=LONG_AFTER)
+    assert found["barrier"][2] == 0
+    assert found["barrier_ts"][2] == _close_of(4)
+    at_once = compute_labels(daily_bars({"A": path}), LabelConfig(1, 2, 1.0), known_until=LONG_AFTER)
+    assert at_once["barrier"][2] == 1
+
+
 def test_only_traded_bars_count() -> None:
     gap = daily_bars({"A": [100.0, None, 110.0, 120.0, None, 130.0]})
     found = compute_labels(gap, SHORT, known_until=LONG_AFTER)
@@ -76,6 +87,11 @@ def test_no_traded_bar_no_label() -> None:
 
 
 closes = st.lists(st.one_of(st.none(), st.floats(50.0, 200.0)), min_size=1, max_size=30)
+walks = st.builds(
+    lambda seed, missing: [None if n in missing else x for n, x in enumerate(random_walk(seed, 80))],
+    st.integers(0, 10_000),
+    st.sets(st.integers(0, 79), max_size=8),
+)
 
 
 def _naive(
@@ -91,7 +107,7 @@ def _naive(
             rows.append((None, None, None))
             continue
         moves = [float(np.log(close / traded[t][1])) for _, close in ahead]
-        returns = [float(np.log(b / a)) for a, b in zip(window, window[1:], strict=False)]
+        returns = [float(np.log(b / a)) for a, b in pairwise(window)]
         width = math.nan
         if len(returns) == config.sigma_bars:
             width = statistics.stdev(returns) * config.barrier_sigmas * math.sqrt(config.horizon)
@@ -105,7 +121,7 @@ def _naive(
 
 
 @settings(deadline=None)
-@given(closes, closes, st.integers(1, 5), st.integers(2, 6), st.floats(0.2, 3.0))
+@given(walks, closes, st.integers(1, 5), st.integers(2, 6), st.floats(0.2, 3.0))
 def test_equals_the_definition(
     a: list[float | None], b: list[float | None], horizon: int, sigma_bars: int, sigmas: float
 ) -> None:

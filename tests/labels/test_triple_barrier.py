@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_equals_a_bar_by_bar_search(path: list[float], horizon: int, width: floa
 @given(paths(min_size=3, max_size=60), st.integers(2, 10))
 def test_sigma_equals_the_sample_standard_deviation(path: list[float], window: int) -> None:
     found = trailing_sigma(np.array(path), window)
-    returns = [math.log(b / a) for a, b in zip(path, path[1:], strict=False)]
+    returns = [math.log(b / a) for a, b in pairwise(path)]
     for t in range(len(path)):
         if t < window:
             assert math.isnan(found[t])
