@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nofx_pipelines.leakcheck.check import check
     from nofx_pipelines.leakcheck.pipeline import check_lake, check_universe, pipeline_stages
     from nofx_pipelines.leakcheck.report import Leak, LeakReport
+    from nofx_pipelines.leakcheck.rerun import check
     from nofx_pipelines.leakcheck.stage import Stage, World
 
 _LATER = {
@@ -16,7 +16,7 @@ _LATER = {
     "LeakReport": "report",
     "Stage": "stage",
     "World": "stage",
-    "check": "check",
+    "check": "rerun",
     "check_lake": "pipeline",
     "check_universe": "pipeline",
     "pipeline_stages": "pipeline",

@@ -16,9 +16,9 @@ from nofx_pipelines.labels.folds import sessions_needed
 from nofx_pipelines.labels.training_set import build
 from nofx_pipelines.labels.windows import LabelWindows
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.leakcheck.check import check
 from nofx_pipelines.leakcheck.history import History
 from nofx_pipelines.leakcheck.report import LeakReport
+from nofx_pipelines.leakcheck.rerun import check
 from nofx_pipelines.leakcheck.stage import Stage, World
 from nofx_pipelines.market.adjust import adjusted
 from nofx_pipelines.market.sessions import calendar

@@ -11,8 +11,8 @@ from nofx_pipelines.config import FoldConfig, LabelConfig
 from nofx_pipelines.errors import DataError, LeakError, NotEnoughData
 from nofx_pipelines.labels.compute import compute_labels
 from nofx_pipelines.labels.folds import rows, walk_forward
-from nofx_pipelines.leakcheck.check import check
 from nofx_pipelines.leakcheck.report import ROWS
+from nofx_pipelines.leakcheck.rerun import check
 from nofx_pipelines.leakcheck.stage import Stage, World
 
 from .worlds import daily, intraday
