@@ -31,7 +31,7 @@ _LOOKBACK = timedelta(days=120)
 
 
 def action_terms(actions: pl.DataFrame) -> pl.DataFrame:
-    """One row an instrument and ex-date: ``paid`` (cash less rights money) and ``shares`` that one becomes."""
+    """One row an instrument and ex-date: ``paid`` (cash less rights money) and ``shares`` of one."""
     kind, ratio, cash = pl.col("kind"), pl.col("ratio").fill_null(0.0), pl.col("cash").fill_null(0.0)
     dividend = cash.filter(kind == "dividend").sum()
     subscribed = (ratio * cash).filter(kind == "rights").sum()

@@ -43,6 +43,16 @@ def row_hashes(frame: pl.DataFrame) -> pl.Series:
     return pl.Series("row_hash", total).cast(pl.String)
 
 
+def row_text(frame: pl.DataFrame) -> str:
+    """A hash of a frame's rows, whatever their order.
+
+    >>> frame = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
+    >>> row_text(frame) == row_text(frame.reverse())
+    True
+    """
+    return text_hash([*frame.columns, *row_hashes(frame).sort()])
+
+
 def _words(column: pl.Series) -> Words:
     nulls = column.is_null().to_numpy()
     if isinstance(column.dtype, pl.List):

@@ -201,3 +201,12 @@ def calendar(market: str) -> MarketCalendar:
     if market not in known:
         raise CalendarError(f"market = {market!r} has no calendar", hint=f"use one of {', '.join(known)}")
     return MarketCalendar(market, rules)
+
+
+def sessions_between(trading: MarketCalendar, start: date, end: date) -> list[date]:
+    """Sessions of ``[start, end)`` inside the verified span.
+
+    Raises ``CalendarError`` when the range lies wholly outside of it.
+    """
+    first, last = max(start, trading.verified_from), min(end, trading.verified_until)
+    return trading.sessions(first, last) if first < last else trading.sessions(start, end)

@@ -1,0 +1,250 @@
+"""From a feed's sources to the lake: bars with revisions, instruments, corporate actions, refused rows.
+
+Nothing is replaced: a bar that a source delivers again with other values is appended with the next
+revision. Values that a key already had are never appended again, so that a repeated run, or two files
+that disagree, add nothing the second time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import polars as pl
+
+from nofx_pipelines.config import FeedConfig
+from nofx_pipelines.lake.schemas import CORPORATE_ACTIONS, INSTRUMENTS, SOURCE_BARS, TableSchema
+from nofx_pipelines.lake.stamps import fresh
+from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.lake.table import LakeTable
+from nofx_pipelines.market.checks import check_rows, session_span
+from nofx_pipelines.market.fingerprints import row_hashes, text_hash
+from nofx_pipelines.market.gaps import GAPS_NO_TRADE
+from nofx_pipelines.market.refusals import quarantine
+from nofx_pipelines.market.session_checks import tag
+from nofx_pipelines.market.sessions import MarketCalendar, calendar, sessions_between
+from nofx_pipelines.market.sources import Decision, Source, open_source
+
+COMMIT_ROWS = 1_000_000
+"""Rows gathered before a commit; bounds the memory of an ingestion."""
+
+SETTLING = {"cn": timedelta(minutes=30), "hk": timedelta(minutes=30), "crypto": timedelta(minutes=5)}
+"""How long after a session's close its bars may still change; then they are final."""
+
+_KEY = ("instrument_id", "ts_open", "source")
+_UNHASHED = {*_KEY, "revision", "knowledge_time", "knowledge_kind", "source_rev", "raw_ref", "row_hash"}
+_HASHED = [name for name in SOURCE_BARS.columns if name not in _UNHASHED]
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingestion did.
+
+    ``rows`` were delivered and sound, of which ``new`` and ``revised`` were appended; ``rejected`` went to
+    quarantine. ``sessions`` are those brought up to date, ``versions`` the tables as they now stand.
+    """
+
+    rows: int
+    new: int
+    revised: int
+    rejected: int
+    sessions: tuple[date, ...]
+    versions: dict[str, int]
+    decisions: tuple[Decision, ...]
+    seconds: float
+
+
+def ingest(
+    lake: Lake,
+    feed: FeedConfig,
+    *,
+    start: date,
+    end: date,
+    now: datetime,
+    run_id: str,
+    code_version: str,
+    force: bool = False,
+) -> IngestResult:
+    """Bring ``source_bars_<freq>`` of the sessions in ``[start, end)`` up to what the feed's sources hold.
+
+    Sessions whose code, sources and finality are those of their last ingestion are not read again, unless
+    ``force``. Bars of days outside the verified calendar go to quarantine. Raises ``CalendarError`` when the
+    whole range lies outside of it.
+    """
+    began = time.perf_counter()
+    market, freq = feed.market, feed.freq
+    sources = [
+        open_source(link, market=market, freq=freq, start=start, end=end, now=now) for link in feed.sources
+    ]
+    trading = calendar(market)
+    sessions = sessions_between(trading, start, end)
+    table = lake.table(market, f"source_bars_{freq}")
+    work = _Ingestion(lake, table, trading, feed, now, run_id, code_version)
+    inputs = _inputs(sources, sessions, trading, now)
+    stamps = {} if force else table.stamps()
+    stale = [day for day in sessions if not fresh(stamps.get(day), code_version, inputs[day])]
+    if stale:
+        work.catalogue(sources, start, end)
+        low = start if stale[0] == sessions[0] else stale[0]
+        high = end if stale[-1] == sessions[-1] else stale[-1] + timedelta(days=1)
+        work.bars(sources, low, high, {day: inputs[day] for day in stale})
+    names = (table.name, "instruments", "corporate_actions", "quarantine", "truth_signal", "truth_anomalies")
+    return IngestResult(
+        work.rows,
+        work.new,
+        work.revised,
+        work.rejected,
+        tuple(stale),
+        {name: version for name in names if (version := lake.table(market, name).version()) is not None},
+        tuple(decision for source in sources for decision in source.decisions()),
+        time.perf_counter() - began,
+    )
+
+
+def _inputs(
+    sources: Sequence[Source], sessions: Sequence[date], trading: MarketCalendar, now: datetime
+) -> dict[date, str]:
+    """A session's fingerprint: the chain's, and whether the session has settled."""
+    chain = [text for source in sources for text in (source.name, source.fingerprint())]
+    final, open_ = text_hash([*chain, "final"]), text_hash([*chain, "open"])
+    if not sessions:
+        return {}
+    closes = trading.bounds(sessions[0], sessions[-1] + timedelta(days=1))
+    settled = closes.select(pl.col("closes") + SETTLING[trading.market] <= now).to_series()
+    return {day: final if done else open_ for day, done in zip(sessions, settled, strict=True)}
+
+
+@dataclass
+class _Ingestion:
+    """One ingestion: where it writes, and what it counted."""
+
+    lake: Lake
+    table: LakeTable
+    trading: MarketCalendar
+    feed: FeedConfig
+    now: datetime
+    run_id: str
+    code_version: str
+    rows: int = 0
+    new: int = 0
+    revised: int = 0
+    rejected: int = 0
+
+    def bars(self, sources: Sequence[Source], start: date, end: date, inputs: Mapping[date, str]) -> None:
+        """Append what is new; the last commit stamps every session, so that a killed run starts again."""
+        waiting = pl.DataFrame()
+        for frame in self._sound(sources, start, end):
+            if waiting.height:
+                self._append(waiting, {})
+            waiting = frame
+        self._append(waiting, inputs)
+
+    def _sound(self, sources: Sequence[Source], start: date, end: date) -> Iterator[pl.DataFrame]:
+        """Checked bars of all sources, gathered to commits."""
+        for source in sources:
+            held: list[pl.DataFrame] = []
+            omits = _omits_no_trade(source.decisions())
+            for batch in source.batches(start, end):
+                good, refused = check_rows(
+                    self._completed(batch.bars, omits), self.trading, freq=self.feed.freq, now=self.now
+                )
+                self.rows += good.height
+                for rejects in (batch.rejects, refused):
+                    self.rejected += quarantine(self.lake, self.feed.market, rejects, run_id=self.run_id)
+                held.append(good)
+                if sum(frame.height for frame in held) >= COMMIT_ROWS:
+                    yield pl.concat(held)
+                    held = []
+            if held:
+                yield pl.concat(held)
+
+    def _completed(self, bars: pl.DataFrame, omits: bool) -> pl.DataFrame:
+        """The columns of ``SOURCE_BARS`` but revision and row_hash, final where the session has settled."""
+        missing = [name for name in SOURCE_BARS.columns if name not in bars.columns]
+        whole = bars.with_columns(pl.lit(None, SOURCE_BARS.columns[name]).alias(name) for name in missing)
+        columns = [name for name in SOURCE_BARS.columns if name not in ("revision", "row_hash")]
+        quality = pl.col("quality").fill_null(pl.lit([], pl.List(pl.String)))
+        typed = whole.select(pl.col(name).cast(SOURCE_BARS.columns[name]) for name in columns)
+        tagged = typed.with_columns(quality.alias("quality"))
+        if omits:
+            tagged = tagged.with_columns(tag(GAPS_NO_TRADE, pl.lit(value=True)))
+        return self._finality(tagged)
+
+    def _finality(self, bars: pl.DataFrame) -> pl.DataFrame:
+        if bars.is_empty():
+            return bars
+        first, last = session_span(bars)
+        start = min(max(first, self.trading.verified_from), self.trading.verified_until)
+        end = min(max(last + timedelta(days=1), start), self.trading.verified_until)
+        closes = self.trading.bounds(start, end).select("session_date", "closes")
+        settled = pl.col("closes") + SETTLING[self.trading.market] <= self.now
+        joined = bars.join(closes, on="session_date", how="left", maintain_order="left")
+        return joined.with_columns(settled.fill_null(value=False).alias("is_final")).drop("closes")
+
+    def _append(self, frame: pl.DataFrame, inputs: Mapping[date, str]) -> None:
+        """Add the rows whose values their key never had."""
+        novel = self._novel(frame) if frame.height else pl.DataFrame(schema=SOURCE_BARS.columns)
+        self.revised += novel.filter(pl.col("revision") > 0).height
+        self.new += novel.filter(pl.col("revision") == 0).height
+        if novel.height or inputs:
+            self.table.append(novel, inputs=inputs, code_version=self.code_version, run_id=self.run_id)
+
+    def _novel(self, frame: pl.DataFrame) -> pl.DataFrame:
+        hashed = frame.with_columns(row_hashes(frame.select(_HASHED)))
+        hashed = hashed.unique([*_KEY, "row_hash"], keep="first", maintain_order=True)
+        first = pl.lit(0, pl.Int32)
+        if self.table.exists():
+            start, end = session_span(frame)
+            ids = frame["instrument_id"].unique()
+            held = (
+                self.table.scan(start=start, end=end + timedelta(days=1))
+                .filter(pl.col("instrument_id").is_in(ids.implode()))
+                .select(*_KEY, "row_hash", "revision")
+                .collect()
+            )
+            hashed = hashed.join(held, on=[*_KEY, "row_hash"], how="anti", maintain_order="left")
+            newest = held.group_by(_KEY).agg(pl.col("revision").max().alias("_newest"))
+            hashed = hashed.join(newest, on=_KEY, how="left", maintain_order="left")
+            first = (pl.col("_newest") + 1).fill_null(0).cast(pl.Int32)
+        nth = pl.int_range(pl.len(), dtype=pl.Int32).over(_KEY)
+        return hashed.with_columns((first + nth).alias("revision")).select(SOURCE_BARS.columns)
+
+    def catalogue(self, sources: Sequence[Source], start: date, end: date) -> None:
+        """Write instruments, corporate actions and truth tables, each only when something changed."""
+        self._merge(INSTRUMENTS, [source.instruments() for source in sources])
+        self._merge(CORPORATE_ACTIONS, [source.corporate_actions() for source in sources])
+        for source in sources:
+            for name, frame in sorted(source.truth().items()):
+                self._truth(name, frame, source.fingerprint(), start, end)
+
+    def _merge(self, schema: TableSchema, frames: Sequence[pl.DataFrame]) -> None:
+        """Rows by key: the first source that has a key, else what stood there."""
+        table = self.lake.table(self.feed.market, schema.name)
+        typed = [frame.select(pl.col(n).cast(t) for n, t in schema.columns.items()) for frame in frames]
+        held = table.scan().select(list(schema.columns)).collect() if table.exists() else None
+        merged = pl.concat([*typed, *([] if held is None else [held])])
+        merged = merged.unique(schema.key, keep="first", maintain_order=True).sort(schema.key)
+        if (held is None and merged.height) or (
+            held is not None and not held.sort(schema.key).equals(merged)
+        ):
+            table.overwrite(merged, code_version=self.code_version, run_id=self.run_id)
+
+    def _truth(self, name: str, frame: pl.DataFrame, inputs: str, start: date, end: date) -> None:
+        """Replace a truth table's sessions of the range, unless they stand there already."""
+        table = self.lake.table(self.feed.market, name)
+        rows = frame.filter(pl.col("session_date").is_between(start, end, closed="left"))
+        days = rows["session_date"].unique().sort().to_list()
+        stamps = table.stamps()
+        stale = [day for day in days if not fresh(stamps.get(day), self.code_version, inputs)]
+        if stale:
+            low, high = stale[0], stale[-1] + timedelta(days=1)
+            part = rows.filter(pl.col("session_date").is_between(low, high, closed="left"))
+            given = {day: inputs for day in days if low <= day < high}
+            table.replace(low, high, part, inputs=given, code_version=self.code_version, run_id=self.run_id)
+
+
+def _omits_no_trade(decisions: Sequence[Decision]) -> bool:
+    """Whether a source said that it leaves out bars without a trade."""
+    return any(each.matter == "gaps" and each.value.startswith("no_trade") for each in decisions)
