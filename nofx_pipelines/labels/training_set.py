@@ -51,7 +51,7 @@ def build(
     Returns the TRAINING_SET frame, oldest first, and the FOLDS frame. Raises FeatureError when a
     column is missing, NotEnoughData when no label is known or the sessions are too few.
     """
-    names = [feature.name for feature in feature_set.features if feature.scale_free]
+    names = _scale_free(feature_set)
     _require_columns(features, names)
     reach = horizon_sessions(label_config.horizon, bars_per_session)
     known = _known_labels(labels, label_config.horizon, reach)
@@ -77,10 +77,13 @@ def refresh_training_set(
     Both tables are written whole. Raises what :func:`build` raises, and TableNotFound when features or
     labels were never written.
     """
+    from nofx_pipelines.features import feature_set
+
     began = time.perf_counter()
     features, labels = lake.table(universe.name, "features"), lake.table(universe.name, "labels")
     table, folds_table = lake.table(universe.name, "training_set"), lake.table(universe.name, "folds")
-    inputs = fingerprint((features, labels))
+    chosen = feature_set(*universe.features)
+    inputs = fingerprint((features, labels), _scale_free(chosen))
     stamps = (table.stamp(), folds_table.stamp())
     if not force and all(_is_fresh(stamp, code_version, inputs) for stamp in stamps):
         rows, folds = (stamp.rows if stamp else 0 for stamp in stamps)
@@ -89,7 +92,7 @@ def refresh_training_set(
     rows_frame, folds_frame = build(
         features.scan().collect(),
         labels.scan().collect(),
-        feature_set_of(universe),
+        chosen,
         universe.labels,
         universe.folds,
         bars_per_session=calendar(universe.market).bars_per_session(universe.freq),
@@ -101,16 +104,9 @@ def refresh_training_set(
     return TrainingSetResult(len(rows_frame), len(folds_frame), True, version, seconds)
 
 
-def feature_set_of(universe: UniverseConfig) -> FeatureSet:
-    """The universe's feature sets, put together."""
-    from nofx_pipelines.features import feature_set
-
-    return feature_set(*universe.features)
-
-
-def fingerprint(tables: Iterable[LakeTable]) -> str:
-    """Hash of what the tables hold, session by session, less the sessions that are left out."""
-    sha = hashlib.sha256()
+def fingerprint(tables: Iterable[LakeTable], names: Iterable[str]) -> str:
+    """Hash of feature names and what the tables hold by session, less the sessions that are left out."""
+    sha = hashlib.sha256("\n".join(names).encode())
     for table in tables:
         excluded = set(table.excluded_sessions())
         sha.update(f"{table.name}\n".encode())
@@ -118,6 +114,10 @@ def fingerprint(tables: Iterable[LakeTable]) -> str:
             if stamp.rows and day not in excluded:
                 sha.update(f"{day} {stamp.content}\n".encode())
     return sha.hexdigest()
+
+
+def _scale_free(feature_set: FeatureSet) -> list[str]:
+    return [feature.name for feature in feature_set.features if feature.scale_free]
 
 
 def _is_fresh(stamp: TableStamp | None, code_version: str, inputs: str) -> bool:
