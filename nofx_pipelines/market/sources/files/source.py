@@ -80,7 +80,7 @@ class FilesSource:
         return decisions_of(self._opened)
 
     def batches(self, start: date, end: date) -> Iterator[SourceBatch]:
-        """Rejects first, then bars of ``[start, end)`` by instrument, then time, ``MAX_BATCH_ROWS`` or so a batch."""
+        """Rejects, then bars of ``[start, end)`` by instrument and time, about ``MAX_BATCH_ROWS`` a batch."""
         if self._rejects.height:
             yield SourceBatch(pl.DataFrame(schema=COLUMNS), self._rejects)
         for part in self._slices(max(start, self._start), min(end, self._end)):

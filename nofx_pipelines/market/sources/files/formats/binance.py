@@ -1,11 +1,11 @@
-"""Binance klines: twelve columns, with or without header, in milliseconds or (spot, since 2025) microseconds."""
+"""Binance klines: twelve columns, with or without header, in ms or (spot, since 2025) microseconds."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
 
-from nofx_pipelines.market.sources.files.layout import Layout
+from nofx_pipelines.market.sources.files.layout import REQUIRED, Layout
 from nofx_pipelines.market.sources.files.raw import Head
 
 NAME = "binance_klines"
@@ -70,13 +70,11 @@ def _looks_like_kline(head: Head) -> bool:
 
 def _by_header(head: Head) -> tuple[dict[str, str] | None, bool]:
     names = {re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"): name for name in head.names}
-    columns: dict[str, str] = {
-        name: names[name] for name in ("open", "high", "low", "close", "volume") if name in names
-    }
+    columns: dict[str, str] = {name: names[name] for name in REQUIRED if name in names}
     for ours, aliases in _ALIASES.items():
         if found := next((names[alias] for alias in aliases if alias in names), None):
             columns[ours] = found
-    if not {"label", "ts_close", "open", "high", "low", "close", "volume"} <= set(columns):
+    if not {"label", "ts_close", *REQUIRED} <= set(columns):
         return None, False
     for name in _SYMBOL_NAMES:
         if name in names:
