@@ -9,7 +9,7 @@ from nofx_pipelines.features.operators import OPERATORS
 if TYPE_CHECKING:
     from nofx_pipelines.features.expr import Expr
 
-_PRECEDENCE = {"|": 1, "&": 2, "<": 4, "<=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "**": 8}
+_PRECEDENCE = {"<": 1, "<=": 1, "|": 2, "&": 3, "+": 5, "-": 5, "*": 6, "/": 6, "**": 8}
 _CALL = 10
 _PARAMS = {
     "ref": ("n",),
