@@ -7,7 +7,7 @@ stale, a new last session only itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import sha256
@@ -27,7 +27,7 @@ from nofx_pipelines.lake.schemas import CORPORATE_ACTIONS, FEATURES
 from nofx_pipelines.lake.stamps import fresh
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
-from nofx_pipelines.market.adjust import adjusted
+from nofx_pipelines.market.adjust import adjusted, stored_factors
 from nofx_pipelines.market.sessions import calendar
 
 _CHUNK_ROWS = 1_000_000
@@ -81,7 +81,7 @@ def feature_inputs(
 
 @dataclass(frozen=True)
 class _Inputs:
-    """The bars of one version, the corporate actions, and the chain of fingerprints over both."""
+    """The bars of one version, their adjustment, and the chain of fingerprints over both."""
 
     features: FeatureSet
     bars_per_year: float
@@ -90,6 +90,8 @@ class _Inputs:
     bars_version: int
     rows: dict[date, int]
     actions: pl.DataFrame
+    factors: pl.DataFrame
+    """Adjustment factors of the actions, from the closes before them."""
     chain: dict[date, str]
     lineage: dict[str, int]
 
@@ -111,7 +113,7 @@ class _Inputs:
         stamps = {day: stamp for day, stamp in bars.stamps(version).items() if day not in excluded}
         contents = {day: stamp.content for day, stamp in stamps.items() if stamp.rows}
         written = lake.table(universe.name, "features").stamps()
-        known = _known_actions(actions)
+        factors = stored_factors(lake, universe.name, universe.market).sort("ex_date", "instrument_id")
         return cls(
             features=features,
             bars_per_year=per_year,
@@ -119,8 +121,11 @@ class _Inputs:
             bars=bars,
             bars_version=version,
             rows={day: stamps[day].rows for day in contents},
-            actions=known,
-            chain=_chain(sorted({*contents, *written}), contents, known, f"{features.version} {per_year!r}"),
+            actions=_known_actions(actions),
+            factors=factors,
+            chain=_chain(
+                sorted({*contents, *written}), contents, factors, f"{features.version} {per_year!r}"
+            ),
             lineage={key: number for key, number in versions.items() if number is not None},
         )
 
@@ -131,10 +136,8 @@ class _Inputs:
 
     def prices(self, first: date, last: date) -> pl.LazyFrame:
         """Adjusted bars of the sessions ``[first, last]``."""
-        # a factor may lean on bars before its ex-date: with actions the cut comes after adjusting
-        begin = None if self.actions.height else first
-        bars = self.bars.scan(version=self.bars_version, start=begin, end=last + _DAY)
-        return adjusted(bars, self.actions).lazy().filter(pl.col("session_date") >= first)
+        bars = self.bars.scan(version=self.bars_version, start=first, end=last + _DAY)
+        return adjusted(bars, self.actions, self.factors)
 
     def compute(self, days: Sequence[date], state: FeatureState | None, *, snapshots: bool) -> FeatureResult:
         """Features of contiguous sessions."""
@@ -146,17 +149,17 @@ class _Inputs:
 def _known_actions(table: LakeTable) -> pl.DataFrame:
     if not table.exists():
         return pl.DataFrame(schema=CORPORATE_ACTIONS.columns)
-    return table.scan().collect().sort(CORPORATE_ACTIONS.key)
+    return table.scan().collect()
 
 
 def _chain(
-    days: Sequence[date], contents: Mapping[date, str], actions: pl.DataFrame, version: str
+    days: Collection[date], contents: Mapping[date, str], factors: pl.DataFrame, version: str
 ) -> dict[date, str]:
-    """Each session's bars, the actions since the session before, and that session's own fingerprint."""
+    """Each session's bars, the factors since the session before, and that session's own fingerprint."""
     chain: dict[date, str] = {}
     before, last = "", date.min
-    for day in days:
-        came = actions.filter((pl.col("ex_date") > last) & (pl.col("ex_date") <= day))
+    for day in sorted(days):
+        came = factors.filter((pl.col("ex_date") > last) & (pl.col("ex_date") <= day))
         link = [before, version, str(day), contents.get(day, ""), came.write_json() if came.height else ""]
         before, last = sha256("\n".join(link).encode()).hexdigest(), day
         chain[day] = before

@@ -188,7 +188,7 @@ def same_bits(left: pl.DataFrame, right: pl.DataFrame) -> None:
     """Both frames hold the same rows, floats compared by their bits."""
     key = ["instrument_id", "ts_close"]
     left, right = left.sort(key), right.sort(key)
-    assert left.columns == right.columns
+    assert set(left.columns) == set(right.columns)
     assert left.height == right.height
     for name in left.columns:
         a, b = left[name], right[name]
