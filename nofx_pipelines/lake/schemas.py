@@ -288,6 +288,28 @@ GATES = _schema(
     session_column=None,
 )
 
+CHAMPION = _schema(
+    "champion",
+    {
+        "model": _S,
+        "version": _S,
+        "previous": _S,
+        "promoted": _B,
+        "reason": _S,
+        "decided_at": UTC_US,
+    },
+    ("model",),
+    session_column=None,
+)
+
+LEAK_CHECKS = _schema(
+    "leak_checks",
+    {"stage": _S, "column": _S, "cut": UTC_US, "rows": _I64, "first": _S, "size": _F},
+    ("stage", "column", "cut"),
+    ("size",),
+    session_column=None,
+)
+
 SIGNALS = _schema(
     "signals",
     {
@@ -353,6 +375,8 @@ TABLES: dict[str, TableSchema] = {
         HPO_TRIALS,
         LEADERBOARD,
         GATES,
+        CHAMPION,
+        LEAK_CHECKS,
         SIGNALS,
         EQUITY,
         TRUTH_SIGNAL,

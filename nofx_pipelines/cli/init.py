@@ -1,0 +1,178 @@
+"""``nofx init``: write ``nofx.toml``, or extend it by a universe, and show what was recognised."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from nofx_pipelines.cli.terminal import count, say, table
+from nofx_pipelines.config import FREQS, MARKETS, FeedConfig, SourceConfig, UniverseConfig
+from nofx_pipelines.config_file import (
+    DEFAULT_END,
+    DEFAULT_START,
+    FILE_NAME,
+    default_config,
+    load_config,
+    parse_config,
+    render_config,
+    render_feed,
+    render_universe,
+)
+from nofx_pipelines.errors import ConfigError, NotEnoughData
+
+SOURCES = ("files", "simulated")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The universe that was asked for; None is still to be found out."""
+
+    market: str | None
+    freq: str | None
+    source: str
+    path: Path | None
+    name: str | None
+
+
+def init_home(
+    home: Path,
+    *,
+    market: str | None,
+    freq: str | None,
+    source: str | None,
+    path: Path | None,
+    name: str | None,
+) -> None:
+    """Write the default file, or add the universe that the flags describe.
+
+    Raises:
+        ConfigError: for an unknown market, frequency or source, a name that is taken, a path that is
+            not there, or a feed that other sources feed already.
+    """
+    if not any((market, freq, source, path, name)):
+        if (home / FILE_NAME).exists():
+            raise ConfigError(
+                f"{home / FILE_NAME} is there already",
+                kept="it was left as it is",
+                hint=f"nofx init --home {home} --market hk --freq 1m --source files --path bars --name hk_real",
+            )
+        write_default(home)
+        say(f"wrote {home / FILE_NAME}: three simulated universes. Next: nofx run --home {home}")
+        return
+    wish = _checked(Wish(market, freq, source or ("files" if path else "simulated"), path, name))
+    feed = _files_feed(wish) if wish.source == "files" else _simulated_feed(wish)
+    universe = UniverseConfig(name=_name(wish, feed), market=feed.market, freq=feed.freq)
+    _extend(home, feed, universe)
+    say(f"\nwrote {home / FILE_NAME}: universe {universe.name}")
+    say(f"Next: nofx run --home {home} --universe {universe.name}")
+
+
+def write_default(home: Path) -> None:
+    """Three simulated universes."""
+    _write(home, render_config(default_config(home)))
+
+
+def _checked(wish: Wish) -> Wish:
+    for flag, value, known in (
+        ("--market", wish.market, MARKETS),
+        ("--freq", wish.freq, FREQS),
+        ("--source", wish.source, SOURCES),
+    ):
+        if value is not None and value not in known:
+            raise ConfigError(
+                f"{flag} {value!r} is not one of {', '.join(known)}",
+                kept="nothing was written",
+                hint=f"{flag} {known[0]}",
+            )
+    if wish.name is not None and not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", wish.name):
+        raise ConfigError(
+            f"--name {wish.name!r}: a name starts with a-z and has at most 40 of a-z, 0-9 and _",
+            kept="nothing was written",
+            hint="--name hk_real",
+        )
+    if wish.source == "files" and wish.path is None:
+        raise ConfigError("--source files needs --path", kept="nothing was written", hint="--path bars/")
+    if wish.path is not None and not wish.path.exists():
+        raise ConfigError(f"--path {wish.path} is not there", kept="nothing was written")
+    return wish
+
+
+def _files_feed(wish: Wish) -> FeedConfig:
+    from nofx_pipelines.market.sources.files.describe import describe
+
+    path = cast(Path, wish.path).resolve()
+    found = describe(path, now=datetime.now(UTC))
+    say(f"{path}:")
+    decisions = [(d.subject, d.matter, d.value, d.evidence[:110]) for d in found.decisions]
+    say(table(("file", "matter", "decided", "because"), decisions))
+    say()
+    feeds = [f for f in found.feeds if wish.market in (None, f.market) and wish.freq in (None, f.freq)]
+    if not feeds:
+        held = ", ".join(f"{f.market} {f.freq}" for f in found.feeds) or "no bars that a reader knows"
+        asked = " ".join(filter(None, (wish.market, wish.freq))) or "any market and frequency"
+        raise NotEnoughData(f"{path} holds {held}; asked was {asked}", kept="nothing was written")
+    best = feeds[0]
+    say(
+        f"{count(best.rows)} bars of {best.instruments} instruments, {best.market} {best.freq}, {best.start} to {best.last}"
+    )
+    for other in found.feeds:
+        if other is not best:
+            say(f"not taken: {count(other.rows)} bars, {other.market} {other.freq}")
+    return _feed(best.market, best.freq, SourceConfig(kind="files", path=path), best.start, None)
+
+
+def _simulated_feed(wish: Wish) -> FeedConfig:
+    return _feed(
+        wish.market or "cn", wish.freq or "1d", SourceConfig(kind="simulated"), DEFAULT_START, DEFAULT_END
+    )
+
+
+def _feed(market: str, freq: str, source: SourceConfig, start: date, end: date | None) -> FeedConfig:
+    known: Any = {"market": market, "freq": freq}
+    return FeedConfig(**known, sources=(source,), start=start, end=end)
+
+
+def _name(wish: Wish, feed: FeedConfig) -> str:
+    return wish.name or f"{feed.market}_{feed.freq}"
+
+
+def _extend(home: Path, feed: FeedConfig, universe: UniverseConfig) -> None:
+    file = home / FILE_NAME
+    if not file.exists():
+        _write(
+            home,
+            "\n\n".join(["# Written by `nofx init`", render_feed(feed), render_universe(universe)]) + "\n",
+        )
+        return
+    config = load_config(home)
+    if universe.name in config.universes:
+        raise ConfigError(
+            f"--name {universe.name!r} is taken in {file}",
+            kept="it was left as it is",
+            hint=f"--name {universe.name}_2",
+        )
+    text = file.read_text(encoding="utf-8").rstrip("\n")
+    there = config.feeds.get((feed.market, feed.freq))
+    if there is None:
+        text += "\n\n" + render_feed(feed)
+    elif there.sources != feed.sources:
+        held = ", ".join(str(link.path or link.kind) for link in there.sources)
+        raise ConfigError(
+            f"{feed.market} {feed.freq} in {file} is fed by {held} already",
+            kept="it was left as it is",
+            hint=f"another --home, or add the source to [markets.{feed.market}.{feed.freq}] by hand",
+        )
+    text += "\n\n" + render_universe(universe) + "\n"
+    parse_config(text, home=home, file=file)
+    _write(home, text)
+
+
+def _write(home: Path, text: str) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    draft = home / f"{FILE_NAME}.{os.getpid()}.part"
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(home / FILE_NAME)
