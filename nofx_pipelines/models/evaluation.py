@@ -110,7 +110,7 @@ def evaluate(
     """Measure predictions against what happened, and the portfolio that they would have made.
 
     ``predictions``: instrument_id, ts_close, session_date, score, forward_return? (log). ``bars``: adjusted
-    prices with limits marked (``panel.mark_limits``). ``horizon`` in bars; ``periods_per_year`` is sessions
+    prices, see ``panel.price_panel``. ``horizon`` in bars; ``periods_per_year`` is sessions
     a year, since Sharpe and its kin are taken on the sessions' returns whatever the bars' frequency.
     Raises DataError for scores that are not finite and for repeated keys.
     """

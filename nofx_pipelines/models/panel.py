@@ -15,6 +15,9 @@ from nofx_pipelines.errors import DataError, NotEnoughData
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+LIMIT_SLACK = 1e-9
+"""Relative; adjusting a price and its limit may round them apart."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -30,28 +33,12 @@ class Panel:
     can_sell: Flags  # [T, N]
 
 
-def mark_limits(bars: pl.DataFrame) -> pl.DataFrame:
-    """Add ``at_limit_up`` and ``at_limit_down``: whether a bar opened at its price limit.
-
-    Limits are rules about unadjusted prices: call this before the prices are adjusted.
-
-    >>> bars = pl.DataFrame({"open": [11.0, 10.5], "limit_up": [11.0, None], "limit_down": [9.0, None]})
-    >>> mark_limits(bars)["at_limit_up"].to_list()
-    [True, False]
-    """
-    slack = 1e-9
-    return bars.with_columns(
-        (pl.col("open") >= pl.col("limit_up") * (1 - slack)).fill_null(False).alias("at_limit_up"),
-        (pl.col("open") <= pl.col("limit_down") * (1 + slack)).fill_null(False).alias("at_limit_down"),
-    )
-
-
 def price_panel(bars: pl.DataFrame) -> Panel:
-    """Arrange adjusted bars as matrices.
+    """Arrange bars as matrices.
 
-    Needs instrument_id, ts_open, ts_close, session_date, open, close, status; honours at_limit_up and
-    at_limit_down (see ``mark_limits``) where present. A bar can be filled when its status is ``traded``
-    and its open is known.
+    Needs instrument_id, ts_open, ts_close, session_date, open, close, status; honours limit_up and
+    limit_down where present (adjusted with the prices). A bar can be filled when its status is ``traded``
+    and its open is known; not bought when it opens at limit-up, not sold at limit-down.
     """
     if bars.is_empty():
         raise NotEnoughData("there are no bars for the portfolio", hint="widen start and end in nofx.toml")
@@ -66,10 +53,10 @@ def price_panel(bars: pl.DataFrame) -> Panel:
     traded = _matrix(bars["status"] == "traded", place, shape, False)
     opens = _matrix(bars["open"], place, shape, np.nan)
     fillable = traded & np.isfinite(opens) & (opens > 0)
-    blocked = [
-        _matrix(bars[name], place, shape, False) if name in bars.columns else np.zeros(shape, dtype=np.bool_)
-        for name in ("at_limit_up", "at_limit_down")
-    ]
+    high, low = (
+        _matrix(bars[name], place, shape, np.nan) if name in bars.columns else np.full(shape, np.nan)
+        for name in ("limit_up", "limit_down")
+    )
     return Panel(
         instruments,
         times["ts_open"].cast(pl.Int64).to_numpy(),
@@ -77,8 +64,8 @@ def price_panel(bars: pl.DataFrame) -> Panel:
         times["session_date"].to_list(),
         np.where(fillable, opens, np.nan),
         _carry_forward(_matrix(bars["close"], place, shape, np.nan)),
-        fillable & ~blocked[0],
-        fillable & ~blocked[1],
+        fillable & ~(opens >= high * (1 - LIMIT_SLACK)),
+        fillable & ~(opens <= low * (1 + LIMIT_SLACK)),
     )
 
 
