@@ -1,0 +1,159 @@
+"""What sets the three simulated markets apart: volatility, factors, prices, lots, liquidity, the day's shape.
+
+Numbers were chosen so that the bars fall into the bands of ``facts.BANDS``, which come from real files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class DayShape:
+    """How volume spreads over a session's trading minutes.
+
+    Equity: weight 1 + opening·exp(-t / 20) + closing·exp(-(T - t) / 15), t in trading minutes.
+    Round the clock: weight exp(swing·cos(2 pi (hour - peak_hour) / 24)), hours in UTC.
+    Volatility follows the square root of the weight.
+    """
+
+    opening: float = 0.0
+    closing: float = 0.0
+    swing: float = 0.0
+    peak_hour: float = 14.0
+
+
+@dataclass(frozen=True)
+class VolatilityModel:
+    """Stochastic volatility: log-AR(1) states for the market, the sectors and each instrument, a step a session.
+
+    ``*_persistence`` is the AR coefficient, ``*_spread`` the stationary standard deviation of the log.
+    Within the day two faster states are added, with half-lives of 4 and 90 minutes.
+    """
+
+    market_persistence: float = 0.975
+    market_spread: float = 0.40
+    own_persistence: float = 0.94
+    own_spread: float = 0.42
+    sector_persistence: float = 0.96
+    sector_spread: float = 0.20
+    fast_spread: float = 0.40
+    slow_spread: float = 0.45
+    tail_df: float = 8.0
+    """Degrees of freedom of daily innovations."""
+    minute_df: float = 4.5
+
+
+@dataclass(frozen=True)
+class MarketModel:
+    """One market's parameters; shares are shares of a bar's variance."""
+
+    market: Literal["cn", "hk", "crypto"]
+    currency: str
+    daily_volatility: float
+    market_share: float
+    sector_share: float
+    sectors: tuple[str, ...]
+    overnight_share: float
+    """Of a session's variance, in the first intraday bar."""
+    bounce: float
+    """Half spread of intraday prints, in units of the daily volatility."""
+    drift: float
+    """Log drift of the market factor a year of 250 sessions (365 for crypto)."""
+    news_rate: float
+    """Probability of an idiosyncratic jump an instrument and session."""
+    news_up: float
+    """Probability that a jump goes up."""
+    news_size: float
+    """Mean size of a jump, log return."""
+    price_range: tuple[float, float]
+    turnover: tuple[float, float]
+    """Range of the daily amount in the quote currency."""
+    mean_trade: float
+    """Quote currency an average trade."""
+    suspension_rate: float
+    dividend_rate: float
+    bonus_rate: float
+    shape: DayShape
+    volatility: VolatilityModel
+    round_the_clock: bool = False
+
+    @property
+    def own_share(self) -> float:
+        """The idiosyncratic share of variance."""
+        return 1.0 - self.market_share - self.sector_share
+
+
+_EQUITY_SECTORS = ("banks", "consumer", "health", "industrials", "technology")
+
+MODELS: dict[str, MarketModel] = {
+    "cn": MarketModel(
+        market="cn",
+        currency="CNY",
+        daily_volatility=0.021,
+        market_share=0.22,
+        sector_share=0.22,
+        sectors=_EQUITY_SECTORS,
+        overnight_share=0.22,
+        bounce=0.01,
+        drift=0.12,
+        news_rate=0.014,
+        news_up=0.82,
+        news_size=0.06,
+        price_range=(6.0, 90.0),
+        turnover=(8e7, 3e9),
+        mean_trade=25_000.0,
+        suspension_rate=0.0006,
+        dividend_rate=1 / 250,
+        bonus_rate=0.06 / 250,
+        shape=DayShape(opening=2.6, closing=1.4),
+        volatility=VolatilityModel(),
+    ),
+    "hk": MarketModel(
+        market="hk",
+        currency="HKD",
+        daily_volatility=0.022,
+        market_share=0.22,
+        sector_share=0.20,
+        sectors=_EQUITY_SECTORS,
+        overnight_share=0.30,
+        bounce=0.017,
+        drift=0.10,
+        news_rate=0.005,
+        news_up=0.5,
+        news_size=0.06,
+        price_range=(8.0, 400.0),
+        turnover=(5e7, 4e9),
+        mean_trade=40_000.0,
+        suspension_rate=0.0,
+        dividend_rate=2 / 250,
+        bonus_rate=0.03 / 250,
+        shape=DayShape(opening=2.5, closing=0.87),
+        volatility=VolatilityModel(),
+    ),
+    "crypto": MarketModel(
+        market="crypto",
+        currency="USDT",
+        daily_volatility=0.038,
+        market_share=0.66,
+        sector_share=0.08,
+        sectors=("defi", "infrastructure", "layer-1", "layer-2", "payments"),
+        overnight_share=0.0,
+        bounce=0.004,
+        drift=0.30,
+        news_rate=0.005,
+        news_up=0.5,
+        news_size=0.10,
+        price_range=(0.05, 40_000.0),
+        turnover=(5e6, 2e9),
+        mean_trade=900.0,
+        suspension_rate=0.0,
+        dividend_rate=0.0,
+        bonus_rate=0.0,
+        shape=DayShape(swing=0.565),
+        volatility=VolatilityModel(slow_spread=0.6, fast_spread=0.4),
+        round_the_clock=True,
+    ),
+}
+"""The three markets."""
