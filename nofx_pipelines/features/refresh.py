@@ -30,7 +30,7 @@ from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.adjust import adjusted, stored_factors
 from nofx_pipelines.market.sessions import calendar
 
-_CHUNK_ROWS = 1_000_000
+_CHUNK_ROWS = 400_000
 """Bars computed at once, about; the sessions of a chunk follow from it."""
 _CHUNK_SESSIONS = 250
 _DAY = timedelta(days=1)
