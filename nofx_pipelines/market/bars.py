@@ -85,13 +85,13 @@ def build_bars(
     expected = alive(instruments, sessions)
     chosen = choose(source_bars.filter(pl.col("session_date").is_in(list(sessions))), chain)
     columns = chosen.columns
-    rows = _quiet(chosen.join(expected, on=_GROUP, how="inner", maintain_order="left"))
-    rows, bad_units = check_units(rows, columns=columns, now=now)
+    delivered = _quiet(chosen.join(expected, on=_GROUP, how="inner", maintain_order="left"))
+    rows, bad_units = check_units(delivered, columns=columns, now=now)
     earlier = pl.DataFrame(schema=_EARLIER) if previous_close is None else previous_close
     rows = with_limits(with_previous_close(rows, earlier, actions, freq=freq), calendar)
     rows, bad_limits = check_limits(rows, columns=columns, now=now)
-    rejects = pl.concat([bad_units, bad_limits]).select(QUARANTINE_COLUMNS)
-    filled = with_gaps(rows, expected, calendar, freq=freq, rejects=rejects)
+    rejects = pl.concat([bad_units, bad_limits]).select(*QUARANTINE_COLUMNS)
+    filled = with_gaps(rows, delivered, expected, calendar, freq=freq, rejects=rejects)
     bars = with_tags(filled).select(pl.col(name).cast(dtype) for name, dtype in BARS.columns.items())
     excluded = excluded_sessions(bars, now)
     return BarsResult(bars.sort("session_date", "ts_open", "instrument_id"), rejects, excluded)

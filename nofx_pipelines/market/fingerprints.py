@@ -38,7 +38,7 @@ def row_hashes(frame: pl.DataFrame) -> pl.Series:
     """
     total: Words = np.zeros(frame.height, dtype=np.uint64)
     for position, column in enumerate(frame.iter_columns()):
-        words = _words(column) + np.uint64(position + 1) * _GOLDEN
+        words = _words(column) + np.uint64((position + 1) * int(_GOLDEN) % 2**64)
         total = _mixed(total ^ words)
     return pl.Series("row_hash", total).cast(pl.String)
 

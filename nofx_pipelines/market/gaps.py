@@ -49,40 +49,50 @@ def alive(instruments: pl.DataFrame, sessions: Sequence[date]) -> pl.DataFrame:
 
 
 def with_gaps(
-    rows: pl.DataFrame, expected: pl.DataFrame, calendar: MarketCalendar, *, freq: str, rejects: pl.DataFrame
+    rows: pl.DataFrame,
+    delivered: pl.DataFrame,
+    expected: pl.DataFrame,
+    calendar: MarketCalendar,
+    *,
+    freq: str,
+    rejects: pl.DataFrame,
 ) -> pl.DataFrame:
     """Add a row without prices for every expected bar that is not there.
 
-    ``rows`` are bars with ``FACTS``; ``expected`` is ``alive``; a session without any row gets none.
+    ``rows`` are the checked bars and ``delivered`` those before the checks, both with ``FACTS``;
+    ``expected`` is ``alive``. A session of which nothing was delivered gets no rows.
     """
     names = [*BARS.columns, *FACTS]
     cleaned = rows.with_columns(pl.col("quality").list.filter(pl.element() != GAPS_NO_TRADE).alias("quality"))
-    if rows.is_empty():
+    if delivered.is_empty():
         return cleaned.select(names)
-    gaps = _gaps(rows, expected, calendar, freq)
     refused = rejects.select("instrument_id", "ts_open", pl.lit(value=True).alias("_refused")).unique()
+    reference = rows.group_by(_GROUP).agg(pl.col(name).first().alias(f"_{name}") for name in _SESSION_WIDE)
     facts = (
-        gaps.join(_instrument_sessions(rows), on=_GROUP, how="left")
+        _gaps(rows, delivered, expected, calendar, freq)
+        .join(_instrument_sessions(delivered), on=_GROUP, how="left")
+        .join(reference, on=_GROUP, how="left")
         .join(refused, on=["instrument_id", "ts_open"], how="left")
-        .join(_whole_sessions(rows), on="session_date", how="inner")
+        .join(_whole_sessions(delivered), on="session_date", how="inner")
         .with_columns(_gap_status().alias("status"))
     )
     return pl.concat([cleaned.select(names), _filled(facts, freq).select(names)], how="vertical_relaxed")
 
 
-def _instrument_sessions(rows: pl.DataFrame) -> pl.DataFrame:
-    """What the rows that an instrument has in a session say about those that it lacks."""
-    return rows.group_by(_GROUP).agg(
+def _instrument_sessions(delivered: pl.DataFrame) -> pl.DataFrame:
+    """What the bars that an instrument has in a session say about those that it lacks."""
+    return delivered.group_by(_GROUP).agg(
         pl.col("quality").list.contains(GAPS_NO_TRADE).any().alias("_omits"),
         pl.col("is_final").all().alias("_final"),
-        *[pl.col(name).first().alias(f"_{name}") for name in ("source", "price_basis", *_SESSION_WIDE)],
+        pl.col("source").first().alias("_source"),
+        pl.col("price_basis").first().alias("_price_basis"),
     )
 
 
-def _whole_sessions(rows: pl.DataFrame) -> pl.DataFrame:
-    """The same for an instrument without any row: what the others of the session say."""
+def _whole_sessions(delivered: pl.DataFrame) -> pl.DataFrame:
+    """The same for an instrument without any bar: what the others of the session say."""
     shares = pl.col("asset_class") != "index"
-    return rows.group_by("session_date").agg(
+    return delivered.group_by("session_date").agg(
         pl.col("instrument_id").filter(shares).n_unique().alias("_others"),
         pl.col("is_final").all().alias("_day_final"),
         pl.col("source").mode().min().alias("_day_source"),
@@ -107,9 +117,11 @@ def _filled(facts: pl.DataFrame, freq: str) -> pl.DataFrame:
     )
 
 
-def _gaps(rows: pl.DataFrame, expected: pl.DataFrame, calendar: MarketCalendar, freq: str) -> pl.DataFrame:
-    """Expected bars without a row, in the sessions that have any."""
-    days = rows["session_date"].unique().sort()
+def _gaps(
+    rows: pl.DataFrame, delivered: pl.DataFrame, expected: pl.DataFrame, calendar: MarketCalendar, freq: str
+) -> pl.DataFrame:
+    """Expected bars without a row, in the sessions of which anything was delivered."""
+    days = delivered["session_date"].unique().sort()
     held = pl.col("session_date").is_in(days.implode())
     grid = calendar.grid(freq, days[0], days[-1] + timedelta(days=1)).filter(held)
     wanted = expected.filter(held).join(grid, on="session_date")

@@ -209,7 +209,7 @@ class _Ingestion:
             hashed = hashed.join(newest, on=_KEY, how="left", maintain_order="left")
             first = (pl.col("_newest") + 1).fill_null(0).cast(pl.Int32)
         nth = pl.int_range(pl.len(), dtype=pl.Int32).over(_KEY)
-        return hashed.with_columns((first + nth).alias("revision")).select(SOURCE_BARS.columns)
+        return hashed.with_columns((first + nth).alias("revision")).select(*SOURCE_BARS.columns)
 
     def catalogue(self, sources: Sequence[Source], start: date, end: date) -> None:
         """Write instruments, corporate actions and truth tables, each only when something changed."""

@@ -21,7 +21,7 @@ def quarantine(lake: Lake, market: str, rejects: pl.DataFrame, *, run_id: str) -
         held = table.scan().select("quarantine_id").collect()
         new = new.join(held, on="quarantine_id", how="anti")
     if new.height:
-        rows = new.with_columns(pl.lit(run_id).alias("run_id")).select(QUARANTINE.columns)
+        rows = new.with_columns(pl.lit(run_id).alias("run_id")).select(*QUARANTINE.columns)
         table.append(rows, run_id=run_id)
     return rejects.height
 

@@ -156,9 +156,15 @@ def price_limits(frame: pl.DataFrame) -> pl.DataFrame:
     up = pl.when(floored).then(pl.max_horizontal(up, pl.col("_t") + 1)).otherwise(up)
     down = pl.when(floored).then(pl.min_horizontal(down, pl.col("_t") - 1)).otherwise(down)
     return frame.with_columns(
-        pl.when(known).then(up / scale).alias("limit_up"),
-        pl.when(known).then(pl.max_horizontal(down, 1) / scale).alias("limit_down"),
+        pl.when(known).then(_price(up)).alias("limit_up"),
+        pl.when(known).then(_price(pl.max_horizontal(down, 1))).alias("limit_down"),
     ).drop("_p", "_free", "_floor", "_t")
+
+
+def _price(ticks: pl.Expr) -> pl.Expr:
+    """Ticks as the nearest double; a plain division multiplies by 0.01 and misses it by one unit."""
+    fund = (ticks / _FUND_TICKS).round(3)
+    return pl.when(pl.col("board") == "fund").then(fund).otherwise((ticks / _STOCK_TICKS).round(2))
 
 
 def _half_up(per_mille_ticks: pl.Expr) -> pl.Expr:

@@ -15,8 +15,12 @@ from nofx_pipelines.market.checks import PRICES, Rule, split
 from nofx_pipelines.market.rules import price_limits
 from nofx_pipelines.market.sessions import MarketCalendar
 
-UNIT_BAND = (0.2, 5.0)
-"""k = median(amount / volume / close) of a session in right units lies near 1; lots give 100 or 0.01."""
+UNIT_BAND = (0.125, 8.0)
+"""k = median(amount / volume / close) of a session in right units lies near 1; a unit is a factor of ten."""
+
+PRINT_SLACK = 0.01
+"""Share of the previous close by which a price may lie outside its limits before it is a bad print: the
+exchanges' own rounding was not always half-up (Shenzhen before 2000)."""
 
 _HALF_TICK = 0.005
 _GROUP = ("instrument_id", "session_date")
@@ -89,7 +93,7 @@ def _after_actions(joined: pl.DataFrame, actions: pl.DataFrame | None) -> pl.Dat
     )
     between = (pl.col("ex_date") > pl.col("_closed_on")) & (pl.col("price_basis") == "unadjusted")
     reference = ex_reference(pl.col("close"))
-    cents = (reference * 100 + 0.5).floor() / 100  # exchanges announce it to the cent
+    cents = ((reference * 100 + 0.5).floor() / 100).round(2)  # exchanges announce it to the cent
     rounded = pl.when(pl.col("instrument_id").str.starts_with("CN.")).then(cents).otherwise(reference)
     sound = between & (reference > 0)
     return found.with_columns(pl.when(sound).then(rounded).otherwise("close").alias("close"))
@@ -131,21 +135,25 @@ def _with_listed_sessions(cases: pl.DataFrame, calendar: MarketCalendar) -> pl.D
 def check_limits(
     bars: pl.DataFrame, *, columns: Sequence[str], now: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Refuse bars that close inside the day's limits and printed outside of them.
+    """Refuse bars that close inside the day's limits and have a price far outside of them: a bad print.
 
     A close outside says that the reference price is not the one assumed (a first day, an action that is
-    not known): the bar stays, tagged ``beyond_limit``.
+    not known): such a bar stays, tagged ``beyond_limit``, and so does one that is out by a rounding.
     """
+    unadjusted = pl.col("price_basis") == "unadjusted"
     top, bottom = pl.col("limit_up") + _HALF_TICK, pl.col("limit_down") - _HALF_TICK
-    outside = (pl.max_horizontal(*PRICES) > top) | (pl.min_horizontal(*PRICES) < bottom)
-    beyond = (pl.col("close") > top) | (pl.col("close") < bottom)
-    shown = pl.concat_str(
-        [pl.col(n).cast(pl.String) for n in ("low", "high", "limit_down", "limit_up")], separator=" "
-    )
+    slack = pl.col("prev_close") * PRINT_SLACK
+    highest, lowest = pl.max_horizontal(*PRICES), pl.min_horizontal(*PRICES)
+    far = (highest > top + slack) | (lowest < bottom - slack)
+    close_inside = pl.col("close").is_between(bottom, top)
+    named = ("low", "high", "limit_down", "limit_up")
     rule = Rule(
-        "price_limit", outside & ~beyond, "low high outside limit_down limit_up, with a close inside", shown
+        "price_limit",
+        unadjusted & far & close_inside,
+        "low high limit_down limit_up: a price far outside the limits, with a close inside",
+        pl.concat_str([pl.col(name).cast(pl.String) for name in named], separator=" "),
     )
-    tagged = bars.with_columns(tag("beyond_limit", beyond & (pl.col("price_basis") == "unadjusted")))
+    tagged = bars.with_columns(tag("beyond_limit", unadjusted & ((highest > top) | (lowest < bottom))))
     return split(tagged, [rule], columns=columns, now=now)
 
 
@@ -153,8 +161,8 @@ def with_tags(bars: pl.DataFrame) -> pl.DataFrame:
     """Mark bars that are locked at a limit, off the tick, or repeat the bar before in every number."""
     one_price = pl.col("high") == pl.col("low")
     same = pl.all_horizontal(
-        (pl.col(name) == pl.col(name).shift(1)).over("instrument_id", order_by="ts_open")
-        for name in (*PRICES, "volume")
+        pl.col(name).eq_missing(pl.col(name).shift(1)).over("instrument_id", order_by="ts_open")
+        for name in (*PRICES, "volume", "amount")
     )
     in_session = (pl.col("session_date") == pl.col("session_date").shift(1)).over(
         "instrument_id", order_by="ts_open"

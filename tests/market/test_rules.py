@@ -86,15 +86,26 @@ def test_penny_shares_move_a_tick_where_the_exchange_says_so() -> None:
     assert limits("main", date(2023, 4, 10), 0.04, exchange="SSE") == (0.05, 0.03)
 
 
-@given(st.integers(10, 500_000), st.sampled_from([("main", 100), ("star", 200), ("bse", 300)]))
-def test_limits_equal_exact_decimal_rounding(ticks: int, rule: tuple[str, int]) -> None:
-    board, per_mille = rule
-    price = Decimal(ticks) / 100
-    wanted = tuple(
-        float((price * (1000 + sign * per_mille) / 1000).quantize(Decimal("0.01"), ROUND_HALF_UP))
-        for sign in (1, -1)
+BOARDS = [("main", 100, 2), ("star", 200, 2), ("bse", 300, 2), ("fund", 100, 3)]
+
+
+@given(st.lists(st.integers(10, 500_000), min_size=1, max_size=50), st.sampled_from(BOARDS))
+def test_limits_equal_exact_decimal_rounding(ticks: list[int], rule: tuple[str, int, int]) -> None:
+    board, per_mille, digits = rule
+    prices = [Decimal(tick).scaleb(-digits) for tick in ticks]
+    frame = pl.DataFrame(
+        {
+            "exchange": "SZSE",
+            "board": board,
+            "session_date": date(2024, 1, 2),
+            "prev_close": [float(price) for price in prices],
+            "listed_sessions": 1000,
+        }
     )
-    assert limits(board, date(2024, 1, 2), float(price)) == wanted
+    cent = Decimal(1).scaleb(-digits)
+    for side, sign in (("limit_up", 1), ("limit_down", -1)):
+        wanted = [(p * (1000 + sign * per_mille) / 1000).quantize(cent, ROUND_HALF_UP) for p in prices]
+        assert price_limits(frame)[side].to_list() == [float(limit) for limit in wanted]
 
 
 @pytest.mark.parametrize(
