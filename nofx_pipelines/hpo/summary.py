@@ -1,0 +1,128 @@
+"""What a study found: its rows for the table, the best trial, importance and the Pareto front."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import optuna
+import polars as pl
+from optuna.trial import FrozenTrial
+
+from nofx_pipelines.errors import ModelError
+from nofx_pipelines.hpo.ledger import StudyLedger, told
+from nofx_pipelines.lake.schemas import HPO_TRIALS
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """What a study found. ``trials`` are rows of HPO_TRIALS; their values are [rank IC, turnover].
+
+    ``best_value`` is the mean rank IC over the valid rows of the folds; ``importance`` sums to 1 (PED-ANOVA);
+    ``pareto`` holds the trials that no other beats in both rank IC and turnover; ``failures`` has reasons.
+    """
+
+    study: str
+    trials: pl.DataFrame
+    best_params: dict[str, Any]
+    best_value: float
+    best_trial: int
+    importance: dict[str, float]
+    pareto: pl.DataFrame
+    failures: dict[int, str]
+
+    def count(self, state: str) -> int:
+        """How many trials ended in ``state``."""
+        return self.trials.filter(pl.col("state") == state).height
+
+
+def summarise(ledger: StudyLedger, trials: int) -> StudyResult:
+    """Sum up the first ``trials`` trials; raises ModelError when none completed."""
+    asked = ledger.trials()[:trials]
+    complete = [trial for trial in asked if trial.state.name == "COMPLETE"]
+    failures = {
+        t.number: answer["reason"] for t in asked if (answer := told(t)) and answer["state"] == "FAIL"
+    }
+    if not complete:
+        reasons = "; ".join(sorted(set(failures.values()))) or "all were pruned"
+        raise ModelError(
+            f"none of the {len(asked)} trials of study {ledger.name} completed: {reasons}",
+            kept="their journal",
+            hint="mend the cause, then run again with --force",
+        )
+    best = max(complete, key=lambda trial: (trial.value, -trial.number))
+    frame = pl.DataFrame([trial_row(ledger, trial) for trial in asked], schema=HPO_TRIALS.columns)
+    return StudyResult(
+        study=ledger.name,
+        trials=frame,
+        best_params=dict(best.params),
+        best_value=float(best.value if best.value is not None else math.nan),
+        best_trial=best.number,
+        importance=importance(complete, list(ledger.space.distributions())),
+        pareto=pareto(frame),
+        failures=failures,
+    )
+
+
+def trial_row(ledger: StudyLedger, trial: FrozenTrial) -> dict[str, Any]:
+    """A trial as a row of HPO_TRIALS; ``fidelity`` is the share of the folds that it was measured on."""
+    answer = told(trial) or {}
+    measured = answer.get("rank_ic")
+    finished = answer.get("finished")
+    return {
+        "study": ledger.name,
+        "trial": trial.number,
+        "state": trial.state.name,
+        "values": None if measured is None else [measured, answer["turnover"]],
+        "params": json.dumps(trial.params, sort_keys=True),
+        "seed": ledger.seed,
+        "fidelity": len(answer["steps"]) / answer["folds"] if answer.get("steps") else None,
+        "started": datetime.fromisoformat(trial.user_attrs["started"]),
+        "finished": None if finished is None else datetime.fromisoformat(finished),
+        "seconds": answer.get("seconds"),
+        "worker": answer.get("worker", ""),
+    }
+
+
+def importance(complete: Sequence[FrozenTrial], names: Sequence[str]) -> dict[str, float]:
+    """Share of each parameter in reaching the best tenth of the trials, largest first; sums to 1.
+
+    PED-ANOVA (Watanabe, Bansal, Hutter, IJCAI 2023). Equal shares where nothing can be told apart.
+    """
+    values = {trial.value for trial in complete}
+    if len(values) < 2:
+        return dict.fromkeys(names, 1.0 / len(names))
+    study = optuna.create_study(direction="maximize", storage=None)
+    study.add_trials(complete)
+    found = optuna.importance.get_param_importances(study)
+    whole = sum(found.values())
+    if not whole > 0:
+        return dict.fromkeys(names, 1.0 / len(names))
+    return {
+        name: share / whole for name, share in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    }
+
+
+def pareto(trials: pl.DataFrame) -> pl.DataFrame:
+    """Complete trials that no other beats in rank IC and turnover at once: trial, rank_ic, turnover.
+
+    >>> values = [[0.05, 0.3], [0.04, 0.1], [0.03, 0.2]]
+    >>> frame = pl.DataFrame({"trial": [0, 1, 2], "values": values})
+    >>> pareto(frame)["trial"].to_list()
+    [1, 0]
+    """
+    measured = (
+        trials.filter(pl.col("values").is_not_null())
+        .select(
+            "trial",
+            rank_ic=pl.col("values").list.get(0),
+            turnover=pl.col("values").list.get(1),
+        )
+        .sort("turnover", pl.col("rank_ic").neg(), "trial")
+    )
+    better = pl.col("rank_ic") > pl.col("rank_ic").cum_max().shift(1)
+    return measured.filter(better.fill_null(True))

@@ -1,0 +1,111 @@
+"""From a training set and parameters to a model and its predictions, fold by fold.
+
+A fold's model is fitted on its train and valid rows (parameters are chosen by then) and predicts its test.
+The final model is fitted the same way on the last fold and predicts the hold-out once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from nofx_pipelines.errors import ConfigError
+from nofx_pipelines.models import gbdt, ridge
+from nofx_pipelines.models.dataset import Dataset, from_frames
+from nofx_pipelines.models.fitted import FittedModel
+from nofx_pipelines.models.gbdt import GbdtParams
+from nofx_pipelines.models.ridge import RidgeParams
+
+FAMILIES = ("ridge", "gbdt")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model and what it predicted on rows that it had not seen.
+
+    ``hold_out``: predictions frame of the last fold's test. ``folds``: predictions frames of the earlier
+    folds' tests, each by a model fitted on what lies before, with a leading column fold.
+    """
+
+    model: FittedModel
+    hold_out: pl.DataFrame
+    folds: pl.DataFrame
+    rows: int
+    """Rows that the final model was fitted on."""
+
+
+def train_baseline(
+    training_set: pl.DataFrame, folds: pl.DataFrame, *, params: RidgeParams | None = None
+) -> Trained:
+    """Train the ridge that every candidate has to beat."""
+    chosen = params or RidgeParams()
+    return _train(training_set, folds, lambda data: ridge.fit(data, chosen))
+
+
+def train_candidate(
+    training_set: pl.DataFrame, folds: pl.DataFrame, params: Mapping[str, Any], *, seed: int
+) -> Trained:
+    """Train the gradient boosting with the parameters that a study found."""
+    chosen = gbdt_params(params)
+    return _train(training_set, folds, lambda data: gbdt.fit(data, chosen, seed))
+
+
+def train_final(
+    training_set: pl.DataFrame, folds: pl.DataFrame, *, family: str, params: Mapping[str, Any], seed: int
+) -> FittedModel:
+    """The final model alone, from what was recorded with it; nothing is predicted.
+
+    Raises ConfigError for a family that is not ``ridge`` or ``gbdt``.
+    """
+    data = from_frames(training_set, folds, last_fold(folds), "development")
+    if family == "ridge":
+        return ridge.fit(data, RidgeParams(**params))
+    if family == "gbdt":
+        return gbdt.fit(data, gbdt_params(params), seed)
+    raise ConfigError(f"model family {family!r} is not one of {', '.join(FAMILIES)}")
+
+
+def gbdt_params(params: Mapping[str, Any]) -> GbdtParams:
+    """Parameters by name; what is not named keeps its default. Raises ConfigError for an unknown name.
+
+    >>> gbdt_params({"trees": 50}).trees
+    50
+    """
+    try:
+        return GbdtParams(**params)
+    except TypeError as error:
+        unknown = sorted(set(params) - set(GbdtParams.__dataclass_fields__))
+        raise ConfigError(
+            f"gradient boosting has no parameter {', '.join(unknown)}",
+            hint=f"use {', '.join(GbdtParams.__dataclass_fields__)}",
+        ) from error
+
+
+def last_fold(folds: pl.DataFrame) -> int:
+    """The fold whose test is the hold-out."""
+    return int(folds["fold"].to_numpy().max())
+
+
+def _train(training_set: pl.DataFrame, folds: pl.DataFrame, fit: Callable[[Dataset], FittedModel]) -> Trained:
+    last = last_fold(folds)
+    earlier = [
+        _predictions(
+            fit(from_frames(training_set, folds, fold, "development")), training_set, folds, fold
+        ).select(pl.lit(fold, dtype=pl.Int32).alias("fold"), pl.all())
+        for fold in range(last)
+    ]
+    development = from_frames(training_set, folds, last, "development")
+    model = fit(development)
+    hold_out = _predictions(model, training_set, folds, last)
+    empty = hold_out.clear().select(pl.lit(None, dtype=pl.Int32).alias("fold"), pl.all())
+    return Trained(model, hold_out, pl.concat([empty, *earlier]), len(development))
+
+
+def _predictions(
+    model: FittedModel, training_set: pl.DataFrame, folds: pl.DataFrame, fold: int
+) -> pl.DataFrame:
+    test = from_frames(training_set, folds, fold, "test")
+    return test.predictions(model.predict(test.x))
