@@ -12,7 +12,8 @@ import polars as pl
 from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.features import compute, feature_set
 from nofx_pipelines.labels.compute import compute_labels
-from nofx_pipelines.labels.folds import sessions_needed
+from nofx_pipelines.labels.folds import Role, sessions_needed
+from nofx_pipelines.labels.folds import rows as rows_of
 from nofx_pipelines.labels.training_set import build
 from nofx_pipelines.labels.windows import LabelWindows
 from nofx_pipelines.lake.store import Lake
@@ -22,8 +23,8 @@ from nofx_pipelines.leakcheck.rerun import check
 from nofx_pipelines.leakcheck.stage import Stage, World
 from nofx_pipelines.market.adjust import adjusted
 from nofx_pipelines.market.sessions import calendar
-from nofx_pipelines.models.dataset import Dataset, from_frames
-from nofx_pipelines.models.preprocessing import fit
+from nofx_pipelines.models.dataset import Dataset, from_frame, from_frames
+from nofx_pipelines.models.preprocessing import Preprocessing, fit
 
 if TYPE_CHECKING:
     from nofx_pipelines.features import FeatureSet
@@ -52,6 +53,7 @@ def check_universe(
     max_rows: int = 60_000,
 ) -> LeakReport:
     """Leak check of a universe's own stages on ``bars`` (unadjusted, with ``actions`` apart)."""
+    history = bars if isinstance(bars, History) else History.of(bars)
     features = feature_set(*universe.features)
     per_session = calendar(universe.market).bars_per_session(universe.freq)
     stages = pipeline_stages(
@@ -63,8 +65,10 @@ def check_universe(
     windows = LabelWindows.of(universe.labels, per_session)
     folds = sessions_needed(universe.folds, horizon_sessions=windows.ahead, bars_per_session=per_session)
     before = windows.ahead + folds + math.ceil(features.warm_up / per_session)
+    if sum(history.rows.values()) <= max_rows:  # the first train of folds over all of it ends before the cut
+        before = max(before, len(history.rows) // 3)
     return check(
-        bars, stages, seed=seed, cuts=cuts, actions=actions, sessions_before=before, max_rows=max_rows
+        history, stages, seed=seed, cuts=cuts, actions=actions, sessions_before=before, max_rows=max_rows
     )
 
 
@@ -88,10 +92,10 @@ def pipeline_stages(
             world.results["prices"], universe.labels, known_until=known_until, windows=windows
         )
 
-    def built(world: World) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def built(world: World, labels: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         return build(
             world.results["features"],
-            world.results["labels_at_cut"],
+            world.results[labels],
             features,
             universe.labels,
             universe.folds,
@@ -103,31 +107,48 @@ def pipeline_stages(
         Stage("features", features_of, _KEY, "ts_close"),
         Stage("labels", lambda world: labels(world, _ALWAYS), (*_KEY, "horizon"), "known_at"),
         Stage("labels_at_cut", lambda world: labels(world, world.cut), (*_KEY, "horizon")),
-        Stage("training_set", lambda world: built(world)[0], _KEY),
-        Stage("folds", lambda world: built(world)[1], ("fold", "role")),
-        Stage("model_inputs", model_inputs, ("fold", "role", *_KEY)),
+        Stage("training_set", lambda world: built(world, "labels_at_cut")[0], _KEY),
+        Stage("folds", lambda world: built(world, "labels_at_cut")[1], ("fold", "role")),
+        Stage(
+            "model_inputs",
+            lambda world: model_inputs(world, *built(world, "labels")),
+            ("fold", "role", *_KEY),
+        ),
     ]
 
 
-def model_inputs(world: World) -> pl.DataFrame:
-    """What models are given: features of each fold and role after the preprocessing fitted on its train.
+def model_inputs(world: World, rows: pl.DataFrame, folds: pl.DataFrame) -> pl.DataFrame:
+    """What models are given of the newest fold whose train was settled at the cut, its settled roles.
 
-    The role ``hold_out`` is the last fold's test after a fit on everything before it.
+    A role is settled when its last label is known. Its inputs are its features after the preprocessing
+    that was fitted on the fold's train; ``development`` is train and valid, fitted on both. Valid and
+    test rows after the cut are another future's: whatever was fitted on them moves. Folds are
+    those of the world as it was, since they follow the calendar.
     """
-    rows, folds = world.results["training_set"], world.results["folds"]
-    last = int(folds["fold"].max())  # type: ignore[arg-type]
-    frames = []
-    for fold in range(last + 1):
-        train, valid, test = (from_frames(rows, folds, fold, role) for role in ("train", "valid", "test"))
-        fitted = fit(train.x)
-        for role, part in (("train", train), ("valid", valid), ("test", test)):
-            frames.append(_inputs(fold, role, part, fitted.apply(part.x)))
-    development = fit(from_frames(rows, folds, last, "development").x)
-    frames.append(_inputs(last, "hold_out", test, development.apply(test.x)))
+    folds = world.as_was.setdefault("all_folds", folds)
+    numbers = range(int(folds["fold"].max()), -1, -1)  # type: ignore[arg-type]
+    fold = next((number for number in numbers if _is_settled(world, folds, number, "train")), None)
+    if fold is None:
+        return _inputs(0, "train", from_frame(rows).take(slice(0)))
+    train = from_frames(rows, folds, fold, "train")
+    fitted = fit(train.x)
+    frames = [_inputs(fold, "train", train, fitted)]
+    for role in ("valid", "test"):
+        if _is_settled(world, folds, fold, role):
+            frames.append(_inputs(fold, role, from_frames(rows, folds, fold, role), fitted))
+    if _is_settled(world, folds, fold, "valid"):
+        development = from_frames(rows, folds, fold, "development")
+        frames.append(_inputs(fold, "development", development, fit(development.x)))
     return pl.concat(frames)
 
 
-def _inputs(fold: int, role: str, part: Dataset, x: object) -> pl.DataFrame:
+def _is_settled(world: World, folds: pl.DataFrame, fold: int, role: Role) -> bool:
+    last = rows_of(world.as_was["labels"], folds, fold, role)["known_at"].max()
+    return isinstance(last, datetime) and last <= world.cut
+
+
+def _inputs(fold: int, role: str, part: Dataset, fitted: Preprocessing | None = None) -> pl.DataFrame:
     keys = part.predictions(part.weight).select(*_KEY, "forward_return", weight="score")
-    values = pl.DataFrame(x, schema=list(part.feature_names))  # type: ignore[arg-type]
+    x = part.x if fitted is None else fitted.apply(part.x)
+    values = pl.DataFrame(x, schema=dict.fromkeys(part.feature_names, pl.Float64))
     return keys.hstack(values).select(pl.lit(fold).alias("fold"), pl.lit(role).alias("role"), pl.all())

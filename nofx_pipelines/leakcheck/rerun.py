@@ -53,7 +53,11 @@ def check(
         cut = given or _close_within(window, day, rng)
         other_bars = perturbed_bars(window, cut, rng)
         other_actions = perturbed_actions(known_actions, window, cut, rng)
-        worlds = World(window, known_actions, cut), World(other_bars, other_actions, cut)
+        results: dict[str, pl.DataFrame] = {}
+        worlds = (
+            World(window, known_actions, cut, as_was=results, results=results),
+            World(other_bars, other_actions, cut, as_was=results),
+        )
         for stage in stages:
             before, after = (_run(stage, world) for world in worlds)
             compared[stage.name] += len(before)

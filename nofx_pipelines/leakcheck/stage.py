@@ -14,12 +14,13 @@ class World:
     """One set of bars and corporate actions, and what the stages made of them so far.
 
     Bars after ``cut`` are there to be ignored; a stage that gives what was known at the cut is told
-    the cut as it would be told the time.
+    the cut as it would be told the time. ``as_was`` are the results of the world with its own future.
     """
 
     bars: pl.DataFrame
     actions: pl.DataFrame
     cut: datetime
+    as_was: dict[str, pl.DataFrame] = field(default_factory=dict)
     results: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 

@@ -133,6 +133,27 @@ def test_what_is_not_known_yet_is_not_there(lake: Lake, number: int, hour: int) 
     assert stored(lake).equals(expected())
 
 
+def test_bars_that_close_within_a_session_make_it_stale(lake: Lake) -> None:
+    offset = pl.when(instrument_id="A").then(timedelta()).otherwise(timedelta(hours=2))
+    at_two_hours = BARS_FRAME.with_columns(pl.col("ts_close") + offset, pl.col("ts_open") + offset)
+    store_bars(lake, frame=at_two_hours)
+    first = datetime.combine(day(20), time(16), UTC)
+    refresh(lake, known_until=first)
+    assert stored(lake).equals(expected(at_two_hours, first))
+    second = first + timedelta(hours=2)
+    assert written(refresh(lake, known_until=second)) == [17, 18, 19, 20]
+    assert stored(lake).equals(expected(at_two_hours, second))
+
+
+def test_bars_that_are_not_known_yet_make_nothing_stale(lake: Lake) -> None:
+    until = datetime.combine(day(20), time(17), UTC)
+    store_bars(lake, 0, 21)
+    refresh(lake, known_until=until)
+    store_bars(lake, 21, DAYS)
+    assert written(refresh(lake, known_until=until)) == list(range(21, DAYS))  # as empty
+    assert stored(lake)["session_date"].max() == day(20)
+
+
 def test_prices_are_adjusted_the_same_in_every_window(lake: Lake) -> None:
     actions = pl.DataFrame(
         {

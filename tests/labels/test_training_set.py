@@ -67,9 +67,10 @@ def test_other_horizons_are_left_alone() -> None:
     )
 
 
-def test_a_label_across_a_suspension_is_left_out() -> None:
+@pytest.mark.parametrize("missing", [1, 10])
+def test_a_label_across_a_suspension_is_left_out(missing: int) -> None:
     paths = {name: list(path) for name, path in PATHS.items()}
-    paths["B"][40:50] = [None] * 10
+    paths["B"][40 : 40 + missing] = [None] * missing
     bars = daily_bars(paths)
     labels = compute_labels(bars, LABEL, known_until=LONG_AFTER)  # unbounded: these reach over it
     frame, folds = build(features_of(bars), labels, SET, LABEL, FOLD)

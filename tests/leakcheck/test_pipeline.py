@@ -11,11 +11,13 @@ from nofx_pipelines.config import FoldConfig, LabelConfig, UniverseConfig
 from nofx_pipelines.errors import LeakError, NotEnoughData
 from nofx_pipelines.features import Feature, FeatureSet, close, log, rank, ref, rolling_mean, volume
 from nofx_pipelines.labels.compute import compute_labels
+from nofx_pipelines.labels.folds import rows as rows_of
+from nofx_pipelines.labels.training_set import build
 from nofx_pipelines.lake.schemas import BARS, CORPORATE_ACTIONS
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.leakcheck import Stage, World, check, check_lake, check_universe, pipeline_stages
 from nofx_pipelines.leakcheck.report import LeakReport
-from nofx_pipelines.models.dataset import from_frames
+from nofx_pipelines.models.dataset import from_frame
 from nofx_pipelines.models.preprocessing import fit
 
 from .worlds import FIRST_DAY, daily, intraday
@@ -85,7 +87,7 @@ def test_the_pipeline_does_not_leak(bars: pl.DataFrame, per_session: int, before
 def test_a_leaky_feature_is_named_in_every_stage_that_it_reaches() -> None:
     def leaky(world: World) -> pl.DataFrame:
         honest = stages()[1].compute(world)
-        return honest.with_columns(pl.col("return_1").shift(-8).over("instrument_id"))
+        return honest.with_columns(pl.col("return_1") - pl.col("return_1").mean())
 
     report = run(with_stage("features", leaky))
     named = {(leak.stage, leak.column) for leak in report.leaks}
@@ -132,17 +134,51 @@ def test_labels_that_ignore_what_is_known_are_caught() -> None:
 
 
 def test_inputs_scaled_by_later_rows_are_caught() -> None:
+    """The scaler of a fold's train fitted on all rows of the training set."""
+
     def scaled(world: World) -> pl.DataFrame:
-        rows = world.results["training_set"]
-        everything = world.results["features"]
-        mean = everything["return_1"].mean()
-        train = from_frames(rows, world.results["folds"], 0, "train")
-        x = fit(train.x).apply(train.x)[:, 1] - mean
-        keys = train.predictions(x).select("instrument_id", "ts_close", return_1="score")
-        return keys.select(pl.lit(0).alias("fold"), pl.lit("train").alias("role"), pl.all())
+        honest = stages()[6].compute(world)
+        everything, _ = build(
+            world.results["features"], world.results["labels"], SET, UNIVERSE.labels, UNIVERSE.folds
+        )
+        fitted = fit(from_frame(everything).x)
+        return honest.with_columns(pl.col("return_1") * fitted.scale[0])
 
     report = run(with_stage("model_inputs", scaled))
     assert {(leak.stage, leak.column) for leak in report.leaks} == {("model_inputs", "return_1")}
+
+
+@pytest.mark.parametrize("session", [50, 70, 90, 120, 140])
+def test_inputs_are_of_the_newest_fold_that_was_settled(session: int) -> None:
+    cut = DAILY["ts_close"].unique().sort()[session]
+    seen: list[pl.DataFrame] = []
+    inputs = stages()[6]
+    spied = replace(inputs, compute=lambda world: seen.append(inputs.compute(world)) or seen[-1])  # type: ignore[func-returns-value]
+    check(DAILY, [*stages()[:3], spied], seed=1, cuts=[cut])
+    labels = compute_labels(DAILY, UNIVERSE.labels, known_until=datetime(2100, 1, 1, tzinfo=UTC))
+    rows, folds = build(
+        labels.with_columns(return_1=0.0, rank_return=0.0, volume_ratio=0.0),
+        labels,
+        SET,
+        UNIVERSE.labels,
+        FOLDS,
+    )
+    known = rows.join(
+        labels.select("instrument_id", "ts_close", "known_at"), on=["instrument_id", "ts_close"]
+    )
+    settled = {
+        (fold, role)
+        for fold in range(3)
+        for role in ("train", "valid", "test")
+        if rows_of(known, folds, fold, role)["known_at"].max() <= cut  # type: ignore[arg-type, operator]
+    }
+    newest = max(fold for fold, role in settled if role == "train")
+    expected = {role for fold, role in settled if fold == newest}
+    expected |= {"development"} if "valid" in expected else set()
+    assert set(seen[0].select("fold", "role").unique().rows()) == {(newest, role) for role in expected}
+    train = seen[0].filter(role="train")
+    assert len(train) == len(rows_of(known, folds, newest, "train"))
+    assert train["return_1"].mean() == pytest.approx(0.0, abs=1e-3)
 
 
 def test_folds_that_count_the_future_are_caught() -> None:

@@ -171,8 +171,9 @@ def test_cuts_are_drawn_by_seed_inside_the_history() -> None:
 def test_long_histories_run_in_windows_that_hold_the_sessions_needed() -> None:
     seen: list[pl.DataFrame] = []
     spy = Stage("spy", lambda world: seen.append(world.bars) or world.bars, (*KEY,), "ts_close")  # type: ignore[func-returns-value]
-    report = check(MINUTES, [spy], seed=1, sessions_before=5, max_rows=600)
+    report = check(MINUTES, [spy], seed=1, sessions_before=5, max_rows=300)
     assert report.ok
+    assert report.window_rows == max(len(window) for window in seen[::2])
     assert report.window_rows < len(MINUTES) / 2
     for cut, window in zip(report.cuts, seen[::2], strict=True):
         sessions = window["session_date"].unique().sort()
@@ -185,6 +186,12 @@ def test_long_histories_run_in_windows_that_hold_the_sessions_needed() -> None:
 def test_too_short_a_history_says_how_long_it_must_be() -> None:
     with pytest.raises(NotEnoughData, match="122 in all; there are 120"):
         check(DAILY, [feature(HONEST["return"])], seed=1, sessions_before=120)
+
+
+def test_the_last_session_is_never_cut() -> None:
+    for seed in range(5):
+        (cut,) = check(DAILY, [feature(HONEST["return"])], seed=seed, cuts=1, sessions_before=118).cuts
+        assert cut.date() == DAILY["session_date"].unique().sort()[118]
 
 
 def test_a_stage_that_compares_nothing_does_not_pass() -> None:
