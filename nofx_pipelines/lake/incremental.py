@@ -47,6 +47,8 @@ def refresh_sessions(
     stays if a later chunk fails, so the next call goes on from there.
     """
     began = clock()
+    if chunk < 1:
+        raise LakeError(f"{table.key}: chunk = {chunk} is below 1", kept="nothing was computed")
     days = _checked(table, sessions, inputs)
     stamps = {} if force else table.stamps()
     stale = [day for day in days if not fresh(stamps.get(day), code_version, inputs[day])]

@@ -18,7 +18,7 @@ from nofx_pipelines.lake.checksums import Checksums
 from nofx_pipelines.lake.commit import Writer
 from nofx_pipelines.lake.content import NO_ROWS
 from nofx_pipelines.lake.files import DataFile, live_files, scan_files, small_neighbours, stored_schema
-from nofx_pipelines.lake.log import CommitLog, Message, Part, history_frame
+from nofx_pipelines.lake.log import Commit, CommitLog, Message, Part, history_frame
 from nofx_pipelines.lake.maintenance import (
     CompactReport,
     VacuumReport,
@@ -214,6 +214,11 @@ class LakeTable:
         self._delta(None)
         abandoned_before = self._clock() - abandoned_seconds
         return vacuum_files(self.folder, keep, self._log, abandoned_before)
+
+    def commit(self, version: int) -> Commit:
+        """What one version did: its message, and the files that it added and removed."""
+        self._delta(version)
+        return self._log.commit(version)
 
     def excluded_sessions(self, version: int | None = None) -> list[date]:
         """The sessions of this table that checks have left out, sorted, at a version of that list."""
