@@ -100,10 +100,20 @@ def test_variance_of_equal_values_is_zero() -> None:
 cells = st.one_of(st.none(), st.floats(-1e3, 1e3).map(lambda x: round(x, 3)))
 
 
+@pytest.mark.parametrize("n", [2, 3, 7, 20])
+@pytest.mark.parametrize("least", [1, 2])
+def test_windows_of_a_long_series_with_holes(n: int, least: int) -> None:
+    rng = np.random.default_rng(n)
+    check_windows([None if rng.random() < 0.3 else float(x) for x in rng.normal(5, 3, 300)], n, least)
+
+
 @settings(deadline=None)
 @given(st.lists(cells, max_size=40), st.integers(1, 12), st.integers(1, 12))
 def test_windows_against_brute_force(values: list[float | None], n: int, least: int) -> None:
-    least = min(n, least)
+    check_windows(values, n, min(n, least))
+
+
+def check_windows(values: list[float | None], n: int, least: int) -> None:
     windows = [[v for v in values[max(0, t + 1 - n) : t + 1] if v is not None] for t in range(len(values))]
     enough = [w if len(w) >= least else None for w in windows]
     assert run(rolling_min(close, n, least), values) == [min(w) if w else None for w in enough]
