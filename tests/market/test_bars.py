@@ -15,8 +15,10 @@ from nofx_pipelines.lake.schemas import BARS, CORPORATE_ACTIONS
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market import bars as bars_module
 from nofx_pipelines.market.bars import RefreshedBars, build_bars, choose, refresh_bars
+from nofx_pipelines.market.checks import check_rows
 from nofx_pipelines.market.fingerprints import row_hashes
 from nofx_pipelines.market.sessions import calendar
+from nofx_pipelines.market.sources import open_source
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 A, B = "CN.SSE.600000", "CN.SZSE.000001"
@@ -111,6 +113,10 @@ def test_a_session_built_alone_equals_the_full_run(
     refresh(lake)
     whole = rows_of(lake)
     assert {"suspended", "source_hole", "traded"} <= set(whole["status"])
+    resumed = (pl.col("instrument_id") == A) & (pl.col("session_date") == date(2024, 1, 29))
+    before = (pl.col("instrument_id") == A) & (pl.col("session_date") == date(2024, 1, 12))
+    close = whole.filter(before)["close"].item()
+    assert whole.filter(resumed)["prev_close"].item() == pytest.approx(close - 0.5)  # its dividend
     stamps = {day: stamp.content for day, stamp in lake.table("cn_test", "bars").stamps().items()}
     monkeypatch.setattr(bars_module, "CHUNK_ROWS", 1)
     done = refresh(lake, force=True)
@@ -188,3 +194,43 @@ def test_without_ingestion_or_calendar_it_says_so(tmp_path: Path, lake: Lake) ->
         refresh(Lake(tmp_path / "empty"))
     with pytest.raises(CalendarError, match="past its verified horizon"):
         refresh(lake, date(2031, 1, 1), date(2031, 2, 1))
+
+
+def test_real_shares_keep_within_the_limits_of_their_day(real_data: Path, tmp_path: Path) -> None:
+    """Eleven years of three A-shares with their corporate actions: rules, rounding and reference prices hold.
+
+    The two days beyond a limit are the resumptions after the share reform, which had none.
+    """
+    for name in (
+        "hikyuu_SH600000_1d",
+        "hikyuu_SZ000001_1d",
+        "hikyuu_SZ000002_1d",
+        "hikyuu_corporate_actions",
+    ):
+        (tmp_path / f"{name}.csv.gz").symlink_to(real_data / f"market/ashare/{name}.csv.gz")
+    start, end = date(2000, 3, 1), date(2011, 12, 7)
+    link = SourceConfig(kind="files", path=tmp_path)
+    source = open_source(link, market="cn", freq="1d", start=start, end=end, now=NOW)
+    rows = pl.concat([batch.bars for batch in source.batches(start, end)]).drop("row_hash")
+    good, rejects = check_rows(rows, calendar("cn"), freq="1d", now=NOW)
+    assert rejects.is_empty()
+    result = build_bars(
+        stored(good),
+        source.instruments(),
+        calendar("cn"),
+        freq="1d",
+        sessions=calendar("cn").sessions(start, end),
+        now=NOW,
+        actions=source.corporate_actions(),
+    )
+    assert result.rejects.is_empty()
+    beyond = result.bars.filter(pl.col("quality").list.contains("beyond_limit"))
+    assert beyond.select("instrument_id", "session_date").rows() == [
+        (A, date(2006, 5, 12)),
+        (B, date(2007, 6, 20)),
+    ]
+    traded = result.bars.filter(pl.col("status") == "traded")
+    limited = traded.filter(pl.col("limit_up").is_not_null())
+    assert limited.height >= traded.height - 3  # the first day of each
+    at_limit = limited.filter((pl.col("close") - pl.col("limit_up")).abs() < 1e-9).height
+    assert at_limit > 30  # the limits bind: closes stand exactly on them

@@ -57,10 +57,21 @@ def test_a_missing_day_of_one_share_is_a_suspension_of_all_a_hole(
 ) -> None:
     bars = make_bars([A, B], "1d", date(2024, 1, 8), date(2024, 1, 12))
     result = build(without(bars, A, slice(1, 2)), make_instruments([A, B]), "1d")
-    assert result.bars.filter(pl.col("status") != "traded")["status"].to_list() == ["suspended"]
+    missing = result.bars.filter(pl.col("status") != "traded").row(0, named=True)
+    named = ("session_date", "status", "source", "price_basis", "is_final", "freq", "revision")
+    assert [missing[name] for name in named] == [DAY, "suspended", "files", "unadjusted", True, "1d", 0]
     alone = build(without(bars, A, slice(1, 2)), make_instruments([A, B, "CN.SSE.000001"]), "1d")
     index = alone.bars.filter(pl.col("instrument_id") == "CN.SSE.000001")
     assert index["status"].unique().to_list() == ["source_hole"]
+
+
+def test_a_share_is_not_called_suspended_because_an_index_stands(
+    make_bars: Make, make_instruments: Make
+) -> None:
+    index = "CN.SSE.000001"
+    bars = make_bars([A, index], "1d", date(2024, 1, 8), date(2024, 1, 12))
+    result = build(without(bars, A, slice(1, 2)), make_instruments([A, index]), "1d")
+    assert result.bars.filter(pl.col("status") != "traded")["status"].to_list() == ["source_hole"]
 
 
 def test_a_session_with_too_many_holes_is_left_out_with_its_reason(

@@ -128,6 +128,22 @@ def test_a_suspension_is_bridged_and_an_action_on_it_counts(
     assert of(result, A, date(2024, 1, 12))["prev_close"] == 10.0
 
 
+def test_an_action_counts_on_its_own_day_only(make_bars: Make, build: Callable[..., BarsResult]) -> None:
+    bars = make_bars([A], "1d", START, END)
+    ex_day, following = date(2024, 1, 9), date(2024, 1, 10)
+    bars = with_cells(bars, A, date(2024, 1, 8), open=12.0, high=12.1, low=11.9, close=12.0, amount=None)
+    bars = with_cells(bars, A, ex_day, open=10.0, high=10.1, low=9.9, close=10.1, amount=None)
+    actions = pl.DataFrame(
+        {"instrument_id": [A], "ex_date": [ex_day], "kind": ["bonus"], "ratio": [0.2], "cash": [None]},
+        schema_overrides={"cash": pl.Float64},
+    )
+    result = build(bars, [A], actions=actions)
+    assert of(result, A, ex_day)["prev_close"] == 10.0
+    assert of(result, A, following)["prev_close"] == 10.1
+    forward = build(bars.with_columns(pl.lit("forward").alias("price_basis")), [A], actions=actions)
+    assert of(forward, A, ex_day)["prev_close"] == 12.0
+
+
 def test_a_bad_print_is_refused_and_an_unknown_reference_is_marked(
     make_bars: Make, build: Callable[..., BarsResult]
 ) -> None:
