@@ -73,6 +73,8 @@ class _Inputs:
     stamps: dict[date, SessionStamp]
     visible: dict[date, str]  # sessions that count, ascending, with a mark on those seen in part
     factors: pl.DataFrame
+    ex_dates: list[date]  # of the factors, ascending
+    factor_hashes: list[str]  # at n: of the factors of the first n ex-dates
     known_until: datetime
     windows: LabelWindows
     lineage: dict[str, int]
@@ -88,12 +90,15 @@ class _Inputs:
             )
         versions = {table.key: table.version() for table in (bars, actions)}
         stamps = bars.stamps()
+        factors = stored_factors(lake, universe.name, universe.market).sort("ex_date", "instrument_id")
         return cls(
             universe=universe,
             bars=bars,
             stamps=stamps,
             visible=_visible(bars, stamps, known_until),
-            factors=stored_factors(lake, universe.name, universe.market).sort("instrument_id", "ex_date"),
+            factors=factors,
+            ex_dates=factors["ex_date"].unique().sort().to_list(),
+            factor_hashes=_running_hashes(factors),
             known_until=known_until,
             windows=LabelWindows.of(
                 universe.labels, calendar(universe.market).bars_per_session(universe.freq)
@@ -114,7 +119,7 @@ class _Inputs:
         span = self._span(day, day)
         for session in span:
             sha.update(f"{session} {self.stamps[session].content} {self.visible[session]}\n".encode())
-        sha.update(self.factors.filter(pl.col("ex_date") <= span[-1]).write_json().encode())
+        sha.update(self.factor_hashes[bisect_right(self.ex_dates, span[-1])].encode())
         return sha.hexdigest()
 
     def labels(self, days: list[date]) -> pl.DataFrame:
@@ -136,6 +141,16 @@ class _Inputs:
         sessions = list(self.visible)
         low = max(0, bisect_left(sessions, first) - self.windows.back)
         return sessions[low : bisect_right(sessions, last) + self.windows.ahead]
+
+
+def _running_hashes(factors: pl.DataFrame) -> list[str]:
+    """Hash of the factors up to each ex-date, the first of none."""
+    sha = hashlib.sha256()
+    hashes = [sha.hexdigest()]
+    for _, day in factors.group_by("ex_date", maintain_order=True):
+        sha.update(day.write_json().encode())
+        hashes.append(sha.hexdigest())
+    return hashes
 
 
 def _visible(bars: LakeTable, stamps: dict[date, SessionStamp], known_until: datetime) -> dict[date, str]:

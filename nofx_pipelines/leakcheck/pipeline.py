@@ -64,9 +64,11 @@ def check_universe(
     )
     windows = LabelWindows.of(universe.labels, per_session)
     folds = sessions_needed(universe.folds, horizon_sessions=windows.ahead, bars_per_session=per_session)
-    before = windows.ahead + folds + math.ceil(features.warm_up / per_session)
+    before = windows.ahead + folds
+    wished = before + math.ceil(features.warm_up / per_session)  # so that every feature has values
     if sum(history.rows.values()) <= max_rows:  # the first train of folds over all of it ends before the cut
-        before = max(before, len(history.rows) // 3)
+        wished = max(wished, len(history.rows) // 3)
+    before = max(before, min(wished, len(history.rows) - 2))
     return check(
         history, stages, seed=seed, cuts=cuts, actions=actions, sessions_before=before, max_rows=max_rows
     )

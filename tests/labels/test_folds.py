@@ -104,6 +104,7 @@ def test_tests_are_disjoint_trains_expand_and_the_hold_out_is_last(
         assert len(trains[fold]) >= 2 * len(numbers(folds, sessions, fold, "valid"))
 
 
+@settings(deadline=None)
 @given(configs, st.integers(1, 8))
 def test_sessions_needed_is_the_fewest(config: FoldConfig, horizon: int) -> None:
     needed = sessions_needed(config, horizon_sessions=horizon)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nofx_pipelines.labels.forward_return import forward_return
@@ -21,6 +21,7 @@ def test_a_path_no_longer_than_the_horizon_has_no_return() -> None:
     assert np.isnan(forward_return(np.array([100.0, 101.0]), 2)).all()
 
 
+@settings(deadline=None)
 @given(paths(), st.integers(1, 12))
 def test_equals_a_loop(path: list[float], horizon: int) -> None:
     found = forward_return(np.array(path), horizon)
@@ -31,6 +32,7 @@ def test_equals_a_loop(path: list[float], horizon: int) -> None:
             assert math.isnan(found[t])
 
 
+@settings(deadline=None)
 @given(paths(min_size=3, max_size=200), st.integers(1, 2), st.data())
 def test_a_slice_of_the_path_gives_the_same_bits(
     path: list[float], horizon: int, data: st.DataObject

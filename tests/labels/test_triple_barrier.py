@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nofx_pipelines.labels.triple_barrier import trailing_sigma, triple_barrier
@@ -51,6 +51,7 @@ def test_no_width_no_label(width: float) -> None:
     assert bars.tolist() == [0, 0, 0]
 
 
+@settings(deadline=None)
 @given(paths(min_size=2), st.integers(1, 10), st.floats(1e-3, 1.0))
 @example(path=[100.0, 110.0, 90.0, 110.0], horizon=3, width=0.09)
 def test_equals_a_bar_by_bar_search(path: list[float], horizon: int, width: float) -> None:
@@ -62,6 +63,7 @@ def test_equals_a_bar_by_bar_search(path: list[float], horizon: int, width: floa
             assert (side[t], bars[t]) == (0, 0)
 
 
+@settings(deadline=None)
 @given(paths(min_size=3, max_size=60), st.integers(2, 10))
 def test_sigma_equals_the_sample_standard_deviation(path: list[float], window: int) -> None:
     found = trailing_sigma(np.array(path), window)
@@ -74,6 +76,7 @@ def test_sigma_equals_the_sample_standard_deviation(path: list[float], window: i
             assert math.isclose(found[t], expected, rel_tol=1e-9, abs_tol=1e-12)
 
 
+@settings(deadline=None)
 @given(paths(min_size=12, max_size=80), st.data())
 def test_sigma_does_not_depend_on_where_history_starts(path: list[float], data: st.DataObject) -> None:
     whole = trailing_sigma(np.array(path), 5)

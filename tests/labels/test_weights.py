@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nofx_pipelines.labels.weights import average_uniqueness, concurrency
@@ -35,6 +35,7 @@ def test_by_hand() -> None:
     assert average_uniqueness(concurrency(4, 2), 2).tolist() == [0.75, 0.5, 0.5, 1.0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 9), st.integers(0, 4))
 def test_equals_the_indicator_matrix(steps: list[int], horizon: int, ahead: int) -> None:
     session = np.cumsum(steps).astype(np.int64)
@@ -44,6 +45,7 @@ def test_equals_the_indicator_matrix(steps: list[int], horizon: int, ahead: int)
     np.testing.assert_allclose(free, _naive(session.tolist(), horizon, None), rtol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 60), st.integers(1, 8), st.integers(0, 20))
 def test_a_settled_weight_does_not_move_when_bars_are_added(size: int, horizon: int, more: int) -> None:
     before = average_uniqueness(concurrency(size, horizon), horizon)

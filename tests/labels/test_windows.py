@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nofx_pipelines.config import LabelConfig
 from nofx_pipelines.labels.windows import LabelWindows, horizon_sessions
 
 
+@settings(deadline=None)
 @given(st.integers(1, 600), st.integers(1, 400), st.integers(0, 399))
 def test_reach_of_the_last_bar_of_a_full_session(horizon: int, per_session: int, bar: int) -> None:
     bar %= per_session

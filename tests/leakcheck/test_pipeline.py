@@ -12,6 +12,7 @@ from nofx_pipelines.errors import LeakError, NotEnoughData
 from nofx_pipelines.features import Feature, FeatureSet, close, log, rank, ref, rolling_mean, volume
 from nofx_pipelines.labels.compute import compute_labels
 from nofx_pipelines.labels.folds import rows as rows_of
+from nofx_pipelines.labels.folds import sessions_needed
 from nofx_pipelines.labels.training_set import build
 from nofx_pipelines.lake.schemas import BARS, CORPORATE_ACTIONS
 from nofx_pipelines.lake.store import Lake
@@ -195,7 +196,14 @@ def test_a_universe_is_checked_with_its_own_features_and_calendar() -> None:
     report = check_universe(DAILY, UNIVERSE, seed=1, cuts=1, actions=ACTIONS)
     report.raise_if_leaky()
     assert report.compared["features"] > 6 * 60
-    needed = 5 + 30  # the horizon and the folds' sessions, besides the features' warm-up
+
+
+def test_a_history_that_can_be_folded_can_be_checked() -> None:
+    """However long the features' warm-up is."""
+    shortest = 5 + sessions_needed(FOLDS, horizon_sessions=5) + 2
+    short = DAILY.filter(pl.col("session_date") < FIRST_DAY + timedelta(days=shortest))
+    assert check_universe(short, UNIVERSE, seed=1, cuts=1).ok
+    needed = shortest - 1
     with pytest.raises(NotEnoughData, match="the leak check needs"):
         check_universe(
             DAILY.filter(pl.col("session_date") < FIRST_DAY + timedelta(days=needed)), UNIVERSE, seed=1
