@@ -1,8 +1,9 @@
 """Expected bars that no source delivered: rows without prices, with the best known reason.
 
-``suspended`` when other instruments traded on a share's missing day (tag ``inferred_suspension``),
-``no_trade`` when the source is known to leave such bars out, else ``source_hole``. Everything is decided
-from the session itself, so that a session built alone equals the same session of a long run.
+A source that is known to leave out suspended days or bars without a trade says so in the ``quality`` of
+the bars it has; then what is missing is ``suspended`` (a share's whole day, while others traded, tag
+``inferred_suspension``) or ``no_trade``. Any other gap is a ``source_hole``. Everything is decided from
+the session itself, so that a session built alone equals the same session of a long run.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from nofx_pipelines.market.sessions import MarketCalendar
 HOLE_SHARE = 0.5
 """A session with more than this share of its expected bars missing or refused is left out."""
 
-GAPS_NO_TRADE = "gaps_no_trade"
-"""Quality tag of source bars: this source leaves out bars without a trade."""
+GAPS_NO_TRADE, GAPS_SUSPENDED = "gaps_no_trade", "gaps_suspended"
+"""Quality tags of source bars: this source leaves out bars without a trade, or a suspended share's days."""
 
 FACTS = ("exchange", "board", "asset_class", "currency", "listed_on")
 """What the checks know of an instrument."""
 
+_HABITS = [GAPS_NO_TRADE, GAPS_SUSPENDED]
 _GROUP = ("instrument_id", "session_date")
 _ZEROED, _UNKNOWN = ("volume", "amount"), ("n_trades", "taker_volume", "taker_amount")
 _SESSION_WIDE = ("prev_close", "limit_up", "limit_down")
@@ -63,7 +65,7 @@ def with_gaps(
     ``expected`` is ``alive``. A session of which nothing was delivered gets no rows.
     """
     names = [*BARS.columns, *FACTS]
-    cleaned = rows.with_columns(pl.col("quality").list.filter(pl.element() != GAPS_NO_TRADE).alias("quality"))
+    cleaned = rows.with_columns(pl.col("quality").list.filter(~pl.element().is_in(_HABITS)).alias("quality"))
     if delivered.is_empty():
         return cleaned.select(names)
     refused = rejects.select("instrument_id", "ts_open", pl.lit(value=True).alias("_refused")).unique()
@@ -93,7 +95,7 @@ def _whole_sessions(delivered: pl.DataFrame) -> pl.DataFrame:
     """The same for an instrument without any bar: what the others of the session say."""
     shares = pl.col("asset_class") != "index"
     return delivered.group_by("session_date").agg(
-        pl.col("instrument_id").filter(shares).n_unique().alias("_others"),
+        (shares & pl.col("quality").list.contains(GAPS_SUSPENDED)).any().alias("_omits_days"),
         pl.col("is_final").all().alias("_day_final"),
         pl.col("source").mode().min().alias("_day_source"),
         pl.col("price_basis").mode().min().alias("_day_basis"),
@@ -130,7 +132,7 @@ def _gaps(
 
 def _gap_status() -> pl.Expr:
     taken = pl.col("_refused").fill_null(value=False)
-    absent = pl.col("_source").is_null() & (pl.col("asset_class") == "equity") & (pl.col("_others") > 0)
+    absent = pl.col("_source").is_null() & (pl.col("asset_class") == "equity") & pl.col("_omits_days")
     left_out = pl.col("_omits").fill_null(value=False)
     quiet = pl.when(left_out & ~taken).then(pl.lit("no_trade")).otherwise(pl.lit("source_hole"))
     return pl.when(absent & ~taken).then(pl.lit("suspended")).otherwise(quiet)

@@ -21,7 +21,7 @@ from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.checks import check_rows, session_span
 from nofx_pipelines.market.fingerprints import row_hashes, text_hash
-from nofx_pipelines.market.gaps import GAPS_NO_TRADE
+from nofx_pipelines.market.gaps import GAPS_NO_TRADE, GAPS_SUSPENDED
 from nofx_pipelines.market.refusals import quarantine
 from nofx_pipelines.market.session_checks import tag
 from nofx_pipelines.market.sessions import MarketCalendar, calendar, sessions_between
@@ -145,10 +145,10 @@ class _Ingestion:
         """Checked bars of all sources, gathered to commits."""
         for source in sources:
             held: list[pl.DataFrame] = []
-            omits = _omits_no_trade(source.decisions())
+            habits = _habits(source.decisions())
             for batch in source.batches(start, end):
                 good, refused = check_rows(
-                    self._completed(batch.bars, omits), self.trading, freq=self.feed.freq, now=self.now
+                    self._completed(batch.bars, habits), self.trading, freq=self.feed.freq, now=self.now
                 )
                 self.rows += good.height
                 for rejects in (batch.rejects, refused):
@@ -160,7 +160,7 @@ class _Ingestion:
             if held:
                 yield pl.concat(held)
 
-    def _completed(self, bars: pl.DataFrame, omits: bool) -> pl.DataFrame:
+    def _completed(self, bars: pl.DataFrame, habits: Sequence[str]) -> pl.DataFrame:
         """The columns of ``SOURCE_BARS`` but revision and row_hash, final where the session has settled."""
         missing = [name for name in SOURCE_BARS.columns if name not in bars.columns]
         whole = bars.with_columns(pl.lit(None, SOURCE_BARS.columns[name]).alias(name) for name in missing)
@@ -168,8 +168,8 @@ class _Ingestion:
         quality = pl.col("quality").fill_null(pl.lit([], pl.List(pl.String)))
         typed = whole.select(pl.col(name).cast(SOURCE_BARS.columns[name]) for name in columns)
         tagged = typed.with_columns(quality.alias("quality"))
-        if omits:
-            tagged = tagged.with_columns(tag(GAPS_NO_TRADE, pl.lit(value=True)))
+        for habit in habits:
+            tagged = tagged.with_columns(tag(habit, pl.lit(value=True)))
         return self._finality(tagged)
 
     def _finality(self, bars: pl.DataFrame) -> pl.DataFrame:
@@ -245,6 +245,8 @@ class _Ingestion:
             table.replace(low, high, part, inputs=given, code_version=self.code_version, run_id=self.run_id)
 
 
-def _omits_no_trade(decisions: Sequence[Decision]) -> bool:
-    """Whether a source said that it leaves out bars without a trade."""
-    return any(each.matter == "gaps" and each.value.startswith("no_trade") for each in decisions)
+def _habits(decisions: Sequence[Decision]) -> list[str]:
+    """What a source said that it leaves out: ``no_trade …`` or ``suspended …`` under the matter ``gaps``."""
+    said = {each.value.partition(" ")[0] for each in decisions if each.matter == "gaps"}
+    known = {"no_trade": GAPS_NO_TRADE, "suspended": GAPS_SUSPENDED}
+    return [name for word, name in known.items() if word in said]

@@ -17,6 +17,7 @@ from nofx_pipelines.market import bars as bars_module
 from nofx_pipelines.market.bars import RefreshedBars, build_bars, choose, refresh_bars
 from nofx_pipelines.market.checks import check_rows
 from nofx_pipelines.market.fingerprints import row_hashes
+from nofx_pipelines.market.gaps import GAPS_SUSPENDED
 from nofx_pipelines.market.sessions import calendar
 from nofx_pipelines.market.sources import open_source
 
@@ -38,7 +39,7 @@ def rough(make_bars: Make) -> pl.DataFrame:
     bars = make_bars([A, B], "1d", START, END)
     mine = pl.col("instrument_id") == A
     gone = pl.col("session_date").is_between(date(2024, 1, 15), date(2024, 1, 26))
-    bars = bars.filter(~(mine & gone))
+    bars = bars.filter(~(mine & gone)).with_columns(pl.lit([GAPS_SUSPENDED]).alias("quality"))
     switched = mine & (pl.col("session_date") == date(2024, 2, 5))
     spiked = mine & (pl.col("session_date") == date(2024, 2, 20))
     return bars.with_columns(

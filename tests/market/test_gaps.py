@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nofx_pipelines.market.bars import BarsResult, build_bars
-from nofx_pipelines.market.gaps import GAPS_NO_TRADE
+from nofx_pipelines.market.gaps import GAPS_NO_TRADE, GAPS_SUSPENDED
 from nofx_pipelines.market.sessions import calendar
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -52,26 +52,31 @@ def test_missing_minutes(
     assert result.excluded.is_empty()
 
 
-def test_a_missing_day_of_one_share_is_a_suspension_of_all_a_hole(
+OMITS_DAYS = pl.lit([GAPS_SUSPENDED], pl.List(pl.String)).alias("quality")
+
+
+def test_a_missing_day_is_a_suspension_where_the_source_leaves_such_days_out(
     make_bars: Make, make_instruments: Make
 ) -> None:
     bars = make_bars([A, B], "1d", date(2024, 1, 8), date(2024, 1, 12))
-    result = build(without(bars, A, slice(1, 2)), make_instruments([A, B]), "1d")
+    gap = without(bars, A, slice(1, 2))
+    result = build(gap.with_columns(OMITS_DAYS), make_instruments([A, B]), "1d")
     missing = result.bars.filter(pl.col("status") != "traded").row(0, named=True)
-    named = ("session_date", "status", "source", "price_basis", "is_final", "freq", "revision")
-    assert [missing[name] for name in named] == [DAY, "suspended", "files", "unadjusted", True, "1d", 0]
-    alone = build(without(bars, A, slice(1, 2)), make_instruments([A, B, "CN.SSE.000001"]), "1d")
-    index = alone.bars.filter(pl.col("instrument_id") == "CN.SSE.000001")
-    assert index["status"].unique().to_list() == ["source_hole"]
+    named = ("session_date", "status", "source", "price_basis", "is_final", "freq", "revision", "volume")
+    assert [missing[name] for name in named] == [DAY, "suspended", "files", "unadjusted", True, "1d", 0, 0.0]
+    assert missing["quality"] == ["inferred_suspension"]
+    hole = build(gap, make_instruments([A, B]), "1d").bars.filter(pl.col("status") != "traded")
+    assert hole.select("session_date", "status", "volume", "quality").rows() == [
+        (DAY, "source_hole", None, [])
+    ]
 
 
-def test_a_share_is_not_called_suspended_because_an_index_stands(
-    make_bars: Make, make_instruments: Make
-) -> None:
+def test_an_index_is_never_suspended_nor_makes_a_share_so(make_bars: Make, make_instruments: Make) -> None:
     index = "CN.SSE.000001"
-    bars = make_bars([A, index], "1d", date(2024, 1, 8), date(2024, 1, 12))
-    result = build(without(bars, A, slice(1, 2)), make_instruments([A, index]), "1d")
-    assert result.bars.filter(pl.col("status") != "traded")["status"].to_list() == ["source_hole"]
+    bars = make_bars([A, index], "1d", date(2024, 1, 8), date(2024, 1, 12)).with_columns(OMITS_DAYS)
+    for gone in (A, index):
+        result = build(without(bars, gone, slice(1, 2)), make_instruments([A, index]), "1d")
+        assert result.bars.filter(pl.col("status") != "traded")["status"].to_list() == ["source_hole"]
 
 
 def test_a_session_with_too_many_holes_is_left_out_with_its_reason(

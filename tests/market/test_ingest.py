@@ -16,7 +16,7 @@ from nofx_pipelines.lake.schemas import CORPORATE_ACTIONS, SOURCE_BARS, TRUTH_SI
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market import ingest as ingest_module
-from nofx_pipelines.market.gaps import GAPS_NO_TRADE
+from nofx_pipelines.market.gaps import GAPS_NO_TRADE, GAPS_SUSPENDED
 from nofx_pipelines.market.ingest import IngestResult, ingest
 from nofx_pipelines.market.sessions import calendar
 from nofx_pipelines.market.sources import Decision
@@ -275,7 +275,8 @@ def test_what_was_planted_is_written_per_session_once(
     ("told", "tags"),
     [
         ([Decision("x", "gaps", "no_trade bars are absent")], [GAPS_NO_TRADE]),
-        ([Decision("x", "gaps", "suspended days are absent")], []),
+        ([Decision("x", "gaps", "suspended days are absent")], [GAPS_SUSPENDED]),
+        ([Decision("x", "gaps", "unknown"), Decision("x", "units", "no_trade")], []),
     ],
 )
 def test_a_source_s_habit_of_leaving_out_quiet_bars_is_kept(

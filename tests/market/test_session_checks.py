@@ -121,8 +121,7 @@ def test_a_suspension_is_bridged_and_an_action_on_it_counts(
         schema_overrides={"cash": pl.Float64},
     )
     result = build(bars, actions=actions)
-    assert [of(result, A, day)["status"] for day in gone] == ["suspended", "suspended"]
-    assert of(result, A, gone[0])["quality"] == ["inferred_suspension"]
+    assert [of(result, A, day)["close"] for day in gone] == [None, None]
     row = of(result, A, date(2024, 1, 11))
     assert (row["prev_close"], row["limit_up"], row["limit_down"]) == (10.0, 11.0, 9.0)
     assert of(result, A, date(2024, 1, 12))["prev_close"] == 10.0
