@@ -1,56 +1,57 @@
 """``<universe>/candidate_model``: the ridge baseline and the tuned model, tested once, registered."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import dagster as dg
 
 from assets.outcome import StageOptions, image, materialized
-from assets.stage import above, stage_arguments
+from assets.stage import above, stage_asset
 from nofx_pipelines.config import FeedConfig, UniverseConfig
+from nofx_pipelines.plan import stage_inputs, whole_state
 from nofx_pipelines.stages import STAGES
 from resources.compute import ComputeResource
 from resources.lake import LakeResource
+from resources.sources import SourcesResource
 from resources.tracker import TrackerResource
 
 
 def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
     """The asset ``candidate_model`` of ``universe``."""
 
-    @dg.asset(
-        **stage_arguments(
-            universe,
-            feed,
-            "candidate_model",
-            kinds={"lightgbm", "onnx", "mlflow"},
-            description=f"{universe.model_name}: the best parameters, tested once on the last fold",
-            deps=[
-                above(universe, "training_set"),
-                above(universe, "hpo_study"),
-                above(universe, "bars", whole=True),
-            ],
-            checks=[("onnx_parity", "The registered ONNX scores as the trained model does", True)],
-        )
+    @stage_asset(
+        universe,
+        feed,
+        "candidate_model",
+        kinds={"lightgbm", "onnx", "mlflow"},
+        description=f"{universe.model_name}: the best parameters, tested once on the last fold",
+        deps=[
+            above(universe, "training_set"),
+            above(universe, "hpo_study"),
+            above(universe, "bars", whole=True),
+        ],
+        checks=[("onnx_parity", "The registered ONNX scores as the trained model does", True)],
     )
     def candidate_model(
         context: dg.AssetExecutionContext,
         config: StageOptions,
         lake: LakeResource,
         tracker: TrackerResource,
+        sources: SourcesResource,
         compute: ComputeResource,
-    ) -> dg.MaterializeResult[Any]:
-        from nofx_pipelines.models.candidate import refresh_candidate
+    ) -> dg.MaterializeResult:
+        from nofx_pipelines.models.candidate import known_candidate, refresh_candidate
 
-        store = lake.open()
-        result = refresh_candidate(
-            store,
-            tracker.open(),
-            universe,
-            run_id=context.run_id,
-            code_version=STAGES["candidate_model"].version(universe),
-            force=config.force,
-        )
+        store, stage = lake.open(), STAGES["candidate_model"]
+        state = whole_state(store, universe, stage, now=sources.now())
+        if state.fresh and not config.force:
+            result = known_candidate(store, universe)
+        else:
+            result = refresh_candidate(
+                store,
+                tracker.open(),
+                universe,
+                inputs=stage_inputs(store, universe, stage),
+                run_id=context.run_id,
+                code_version=stage.version(universe),
+            )
         check = dg.AssetCheckResult(
             check_name="onnx_parity",
             passed=result.parity <= result.parity_limit,
@@ -62,6 +63,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
             seconds=result.seconds,
             device=compute.resolve(universe.compute).kind,
             more={
+                "state": state.reason,
                 "candidate_version": result.candidate_version,
                 "baseline_version": result.baseline_version,
                 "leaderboard": dg.MetadataValue.md(result.markdown),

@@ -1,14 +1,10 @@
 """``<universe>/features``: every feature set of the universe in one table."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import dagster as dg
 
 from assets.outcome import StageOptions, materialized
 from assets.partitions import window_of
-from assets.stage import above, stage_arguments
+from assets.stage import above, stage_asset
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.stages import STAGES
 from resources.lake import LakeResource
@@ -17,20 +13,18 @@ from resources.lake import LakeResource
 def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
     """The asset ``features`` of ``universe``."""
 
-    @dg.asset(
-        **stage_arguments(
-            universe,
-            feed,
-            "features",
-            kinds={"numba", "deltalake"},
-            description=f"Feature sets {', '.join(universe.features)}, resumed from the session before",
-            # the state of the session before stands for all earlier ones
-            deps=[above(universe, "bars", back=1)],
-        )
+    @stage_asset(
+        universe,
+        feed,
+        "features",
+        kinds={"numba", "deltalake"},
+        description=f"Feature sets {', '.join(universe.features)}, resumed from the session before",
+        # the state of the session before stands for all earlier ones
+        deps=[above(universe, "bars", back=1)],
     )
     def features(
         context: dg.AssetExecutionContext, config: StageOptions, lake: LakeResource
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         from nofx_pipelines.features.refresh import refresh_features
 
         store = lake.open()

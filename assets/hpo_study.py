@@ -1,55 +1,53 @@
 """``<universe>/hpo_study``: the search over the gradient boosting's hyper-parameters."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import dagster as dg
 
 from assets.outcome import StageOptions, image, materialized
-from assets.stage import above, stage_arguments
+from assets.stage import above, stage_asset
 from nofx_pipelines.config import FeedConfig, UniverseConfig
+from nofx_pipelines.plan import stage_inputs, whole_state
 from nofx_pipelines.stages import STAGES
 from resources.compute import ComputeResource
-from resources.engine import EngineResource
 from resources.lake import LakeResource
+from resources.sources import SourcesResource
 from resources.tracker import TrackerResource
 
 
 def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
     """The asset ``hpo_study`` of ``universe``."""
 
-    @dg.asset(
-        **stage_arguments(
-            universe,
-            feed,
-            "hpo_study",
-            kinds={"optuna", "lightgbm"},
-            description=f"{universe.search.trials} trials over the walk-forward folds, pruned and resumable",
-            deps=[above(universe, "training_set")],
-            checks=[("trials_finished", "Trials that failed are named; the others count", False)],
-        )
+    @stage_asset(
+        universe,
+        feed,
+        "hpo_study",
+        kinds={"optuna", "lightgbm"},
+        description=f"{universe.search.trials} trials over the walk-forward folds, pruned and resumable",
+        deps=[above(universe, "training_set")],
+        checks=[("trials_finished", "Trials that failed are named; the others count", False)],
     )
     def hpo_study(
         context: dg.AssetExecutionContext,
         config: StageOptions,
         lake: LakeResource,
         tracker: TrackerResource,
+        sources: SourcesResource,
         compute: ComputeResource,
-        engine: EngineResource,
-    ) -> dg.MaterializeResult[Any]:
-        from nofx_pipelines.hpo.refresh import refresh_study
+    ) -> dg.MaterializeResult:
+        from nofx_pipelines.hpo.refresh import known_study, refresh_study
 
-        store = lake.open()
-        result = refresh_study(
-            store,
-            tracker.open(),
-            universe,
-            engine=engine.open(),
-            run_id=context.run_id,
-            code_version=STAGES["hpo_study"].version(universe),
-            force=config.force,
-        )
+        store, stage = lake.open(), STAGES["hpo_study"]
+        state = whole_state(store, universe, stage, now=sources.now())
+        if state.fresh and not config.force:
+            result = known_study(store, universe)
+        else:
+            result = refresh_study(
+                store,
+                tracker.open(),
+                universe,
+                inputs=stage_inputs(store, universe, stage),
+                run_id=context.run_id,
+                code_version=stage.version(universe),
+            )
         check = dg.AssetCheckResult(
             check_name="trials_finished",
             passed=result.failed == 0 and result.complete > 0,
@@ -62,6 +60,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
             seconds=result.seconds,
             device=compute.resolve(universe.compute).kind,
             more={
+                "state": state.reason,
                 "best_rank_ic": result.best_value,
                 "best_params": dg.MetadataValue.json(result.best_params),
                 **{name: image(png, name) for name, png in result.figures.items()},

@@ -1,15 +1,13 @@
 """``<market>/instruments`` and ``<market>/source_bars_<freq>``: what the sources deliver."""
 
-from __future__ import annotations
-
+import time
 from collections.abc import Sequence
-from typing import Any
 
 import dagster as dg
 
-from assets.outcome import StageOptions, materialized
+from assets.outcome import StageOptions, decisions_markdown, materialized
 from assets.partitions import window_of
-from assets.stage import ingest_arguments
+from assets.stage import ingest_asset
 from nofx_pipelines.config import FeedConfig
 from nofx_pipelines.stages import ingest_version
 from resources.lake import LakeResource
@@ -19,22 +17,28 @@ from resources.sources import SourcesResource
 def build_instruments(feeds: Sequence[FeedConfig]) -> dg.AssetsDefinition:
     """The instruments of one market, over all its feeds."""
 
-    @dg.asset(
-        **ingest_arguments(
-            feeds[0],
-            "instruments",
-            description="Every instrument that a source knows: board, lot, tick, listing",
-            partitioned=False,
-        )
+    @ingest_asset(
+        feeds[0],
+        "instruments",
+        description="Every instrument that a source knows: board, lot, tick, listing",
+        partitioned=False,
     )
-    def instruments(lake: LakeResource, sources: SourcesResource) -> dg.MaterializeResult[Any]:
+    def instruments(
+        context: dg.AssetExecutionContext, lake: LakeResource, sources: SourcesResource
+    ) -> dg.MaterializeResult:
         from nofx_pipelines.market.ingest import refresh_instruments
 
         store = lake.open()
-        result = refresh_instruments(store, [sources.feed(feed) for feed in feeds], now=sources.now())
-        return materialized(
-            store.table(feeds[0].scope, "instruments"), rows=result.rows, seconds=result.seconds
+        began = time.perf_counter()
+        rows = refresh_instruments(
+            store,
+            [sources.feed(feed) for feed in feeds],
+            now=sources.now(),
+            run_id=context.run_id,
+            code_version=ingest_version(feeds[0]),
         )
+        table = store.table(feeds[0].scope, "instruments")
+        return materialized(table, rows=rows, seconds=time.perf_counter() - began)
 
     return instruments
 
@@ -42,14 +46,12 @@ def build_instruments(feeds: Sequence[FeedConfig]) -> dg.AssetsDefinition:
 def build_source_bars(feed: FeedConfig) -> dg.AssetsDefinition:
     """The bars of one market and frequency as the sources delivered them, revisions appended."""
 
-    @dg.asset(
-        **ingest_arguments(
-            feed,
-            feed.source_bars,
-            description=f"{feed.freq} bars of {feed.market} as delivered, revisions appended",
-            partitioned=True,
-            checks=[("rows_accepted", "Rows that could not be used went to quarantine", False)],
-        ),
+    @ingest_asset(
+        feed,
+        feed.source_bars,
+        description=f"{feed.freq} bars of {feed.market} as delivered, revisions appended",
+        partitioned=True,
+        checks=[("rows_accepted", "Rows that could not be used went to quarantine", False)],
         deps=[dg.AssetKey([feed.scope, "instruments"])],
     )
     def source_bars(
@@ -57,7 +59,7 @@ def build_source_bars(feed: FeedConfig) -> dg.AssetsDefinition:
         config: StageOptions,
         lake: LakeResource,
         sources: SourcesResource,
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         from nofx_pipelines.market.ingest import ingest
 
         store, chain = lake.open(), sources.feed(feed)
@@ -76,13 +78,19 @@ def build_source_bars(feed: FeedConfig) -> dg.AssetsDefinition:
             check_name="rows_accepted",
             passed=result.rejected == 0,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"rejected": result.rejected, "rules": dict(result.rejected_by_rule)},
+            metadata={"rejected": result.rejected},
         )
         return materialized(
             store.table(feed.scope, feed.source_bars),
             rows=result.new + result.revised,
             seconds=result.seconds,
-            more={"new": result.new, "revised": result.revised, "rejected": result.rejected},
+            more={
+                "delivered": result.rows,
+                "new": result.new,
+                "revised": result.revised,
+                "rejected": result.rejected,
+                "decisions": dg.MetadataValue.md(decisions_markdown(result.decisions)),
+            },
             checks=[check],
         )
 

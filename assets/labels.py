@@ -1,14 +1,10 @@
 """``<universe>/labels``: forward returns and triple barriers; what is not known yet is null."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import dagster as dg
 
 from assets.outcome import StageOptions, materialized
 from assets.partitions import window_of
-from assets.stage import above, stage_arguments
+from assets.stage import above, stage_asset
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.stages import STAGES
 from resources.lake import LakeResource
@@ -19,22 +15,20 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
     """The asset ``labels`` of ``universe``."""
     labels = universe.labels
 
-    @dg.asset(
-        **stage_arguments(
-            universe,
-            feed,
-            "labels",
-            kinds={"polars", "deltalake"},
-            description=f"Labels {labels.horizon} bars ahead, barriers over {labels.sigma_bars} bars' sigma",
-            deps=[above(universe, "bars", back=1, ahead=1)],
-        )
+    @stage_asset(
+        universe,
+        feed,
+        "labels",
+        kinds={"polars", "deltalake"},
+        description=f"Labels {labels.horizon} bars ahead, barriers over {labels.sigma_bars} bars' sigma",
+        deps=[above(universe, "bars", back=1, ahead=1)],
     )
     def labels_asset(
         context: dg.AssetExecutionContext,
         config: StageOptions,
         lake: LakeResource,
         sources: SourcesResource,
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         from nofx_pipelines.labels.refresh import refresh_labels
 
         store = lake.open()

@@ -1,9 +1,5 @@
 """``mart``: small result tables of all universes in one DuckDB file, renamed into place."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import dagster as dg
 
 from nofx_pipelines.config import Config
@@ -21,7 +17,7 @@ def build(config: Config) -> dg.AssetsDefinition:
         kinds={"duckdb"},
         description="Leaderboard, gates, signals, trials and coverage of all universes: mart.duckdb",
     )
-    def mart(lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def mart(lake: LakeResource) -> dg.MaterializeResult:
         from nofx_pipelines.lake.result_tables import build_result_mart
 
         path = config.home / "mart.duckdb"

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from nofx_pipelines.lake.table import LakeTable
+from nofx_pipelines.market.sources import Decision
 
 MetadataValues = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ def materialized(
     device: str = "cpu",
     more: MetadataValues | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
-) -> dg.MaterializeResult[Any]:
+) -> dg.MaterializeResult:
     """The result of a stage that wrote ``table``, with the table's content as data version."""
     stamp = table.stamp()
     metadata: dict[str, Any] = {
@@ -61,6 +62,13 @@ def column_schema(table: LakeTable) -> dg.TableSchema:
 def image(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """A figure as a Markdown image, which the UI shows in place."""
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def decisions_markdown(decisions: Sequence[Decision]) -> str:
+    """What the sources recognised, as a Markdown table."""
+    lines = ["| subject | matter | decided | because |", "|---|---|---|---|"]
+    lines += [f"| {d.subject} | {d.matter} | {d.value} | {d.evidence} |" for d in decisions[:40]]
+    return "\n".join(lines)
 
 
 def sessions_note(days: Sequence[date], limit: int = 20) -> str:

@@ -67,7 +67,7 @@ def _failure(event: dg.DagsterEvent) -> str:
     return error.message.strip() if error is not None else "the step failed"
 
 
-@dg.logger(description="Stage events as JSON lines, for the command line")
+@dg.logger({}, description="Stage events as JSON lines, for the command line")
 def progress_logger(context: dg.InitLoggerContext) -> logging.Logger:
     logger = logging.Logger("nofx.progress")
     logger.addHandler(_StageEvents())

@@ -1,9 +1,6 @@
 """``report``: one self-contained HTML page over all universes."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
-from typing import Any
 
 import dagster as dg
 
@@ -22,7 +19,7 @@ def build(config: Config) -> dg.AssetsDefinition:
         kinds={"html"},
         description="Verdict, data, trials, leaderboard, equity, gates and lineage on one page",
     )
-    def report(lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def report(lake: LakeResource) -> dg.MaterializeResult:
         from nofx_pipelines.report.page import write_report
 
         path = config.home / "report" / "index.html"

@@ -1,10 +1,8 @@
 """Sensors: the inbox, which takes each new file once."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -58,7 +56,7 @@ def inbox_sensor(feed: FeedConfig, home: Path) -> dg.SensorDefinition:
     return inbox
 
 
-def _spans(feed: FeedConfig, files: list[Path]) -> tuple[list[tuple[object, object]], list[str]]:
+def _spans(feed: FeedConfig, files: list[Path]) -> tuple[list[tuple[date, date]], list[str]]:
     from nofx_pipelines.market.sources import open_source
 
     spans, refused = [], []

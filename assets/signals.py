@@ -1,13 +1,9 @@
 """``<universe>/signals``: the champion, loaded by alias, on the latest sessions."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import dagster as dg
 
 from assets.outcome import StageOptions, materialized
-from assets.stage import above, stage_arguments
+from assets.stage import above, stage_asset
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.stages import STAGES
 from resources.lake import LakeResource
@@ -17,22 +13,20 @@ from resources.tracker import TrackerResource
 def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
     """The asset ``signals`` of ``universe``."""
 
-    @dg.asset(
-        **stage_arguments(
-            universe,
-            feed,
-            "signals",
-            kinds={"onnx", "deltalake"},
-            description=f"Scores and ranks of models:/{universe.model_name}@champion",
-            deps=[above(universe, "features", whole=True), above(universe, "champion")],
-        )
+    @stage_asset(
+        universe,
+        feed,
+        "signals",
+        kinds={"onnx", "deltalake"},
+        description=f"Scores and ranks of models:/{universe.model_name}@champion",
+        deps=[above(universe, "features", whole=True), above(universe, "champion")],
     )
     def signals(
         context: dg.AssetExecutionContext,
         config: StageOptions,
         lake: LakeResource,
         tracker: TrackerResource,
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         from nofx_pipelines.models.signals import refresh_signals
 
         store = lake.open()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,8 @@ import dagster as dg
 from assets.partitions import partitions_of
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.stages import STAGES, ingest_version
+
+AssetDecorator = Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]
 
 OWNERS = {"ingest": ["team:data"], "universe": ["team:research"]}
 
@@ -22,7 +24,7 @@ DEADLINES = {
 }
 
 
-def stage_arguments(
+def stage_asset(
     universe: UniverseConfig,
     feed: FeedConfig,
     name: str,
@@ -31,13 +33,13 @@ def stage_arguments(
     description: str,
     deps: Sequence[dg.AssetDep],
     checks: Sequence[tuple[str, str, bool]] = (),
-) -> dict[str, Any]:
-    """The arguments of ``dg.asset`` for the stage ``name`` of ``universe``.
+) -> AssetDecorator:
+    """The decorator that makes a function the asset of the stage ``name`` of ``universe``.
 
     ``checks`` are (name, description, blocking).
     """
     stage, key = STAGES[name], dg.AssetKey([universe.name, name])
-    return {
+    arguments: dict[str, Any] = {
         "key": key,
         "deps": deps,
         "group_name": universe.name,
@@ -45,26 +47,30 @@ def stage_arguments(
         "kinds": set(kinds),
         "description": description,
         "code_version": stage.version(universe),
-        "partitions_def": partitions_of(feed) if stage.by_session else None,
-        "backfill_policy": dg.BackfillPolicy.single_run() if stage.by_session else None,
+        "partitions_def": partitions_of(feed) if stage.has_partitions else None,
+        "backfill_policy": dg.BackfillPolicy.single_run() if stage.has_partitions else None,
         "freshness_policy": freshness(feed) if not stage.searched else None,
         "tags": {"market": universe.market, "freq": universe.freq},
         "check_specs": check_specs(key, checks),
     }
+    decorate: AssetDecorator = dg.asset(**arguments)
+    return decorate
 
 
-def ingest_arguments(
+def ingest_asset(
     feed: FeedConfig,
     name: str,
     *,
     description: str,
     partitioned: bool,
+    deps: Sequence[dg.AssetKey] = (),
     checks: Sequence[tuple[str, str, bool]] = (),
-) -> dict[str, Any]:
-    """The arguments of ``dg.asset`` for an ingestion asset of ``feed``."""
+) -> AssetDecorator:
+    """The decorator that makes a function an ingestion asset of ``feed``."""
     key = dg.AssetKey([feed.scope, name])
-    return {
+    arguments: dict[str, Any] = {
         "key": key,
+        "deps": deps,
         "group_name": f"ingest_{feed.market}",
         "owners": OWNERS["ingest"],
         "kinds": {"polars", "deltalake"},
@@ -76,6 +82,8 @@ def ingest_arguments(
         "tags": {"market": feed.market, "freq": feed.freq},
         "check_specs": check_specs(key, checks),
     }
+    decorate: AssetDecorator = dg.asset(**arguments)
+    return decorate
 
 
 def freshness(feed: FeedConfig) -> dg.FreshnessPolicy | None:
@@ -103,7 +111,7 @@ def above(
     horizon); ``whole`` is every partition.
     """
     key = dg.AssetKey([universe.name, name])
-    if whole and STAGES[name].by_session:
+    if whole and STAGES[name].has_partitions:
         return dg.AssetDep(key, partition_mapping=dg.AllPartitionMapping())
     if back or ahead:
         mapping = dg.TimeWindowPartitionMapping(

@@ -7,17 +7,16 @@ counts as fresh within the universe's refresh period as long as its code is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
+from nofx_pipelines.lake.incremental import fingerprint
 from nofx_pipelines.lake.stamps import fresh
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.inbox import with_inbox
 from nofx_pipelines.stages import STAGES, UNIVERSE_STAGES, Stage, ingest_version
-
-SessionInputs = Callable[[Lake, UniverseConfig, FeedConfig, date, date], Mapping[date, str]]
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,15 @@ def plan_feed(
     force: bool = False,
 ) -> StageState:
     """Whether the feed's sources deliver what was ingested last, with today's code."""
-    from nofx_pipelines.market.ingest import pending_sources
+    from nofx_pipelines.market.ingest import pending_sessions
 
     if force:
         return StageState(feed.scope, feed.source_bars, False, "forced")
     chain = with_inbox(feed, config.home)
-    why = pending_sources(lake, chain, start=start, end=end, now=now, code_version=ingest_version(chain))
-    return StageState(feed.scope, feed.source_bars, why is None, why or "fresh")
+    version = ingest_version(chain)
+    stale = pending_sessions(lake, chain, start=start, end=end, now=now, code_version=version)
+    why = f"sources or code changed: {len(stale)} sessions" if stale else "fresh"
+    return StageState(feed.scope, feed.source_bars, not stale, why, len(stale))
 
 
 def plan_universe(
@@ -75,20 +76,21 @@ def plan_universe(
             state = _stale(universe, stage, "forced")
         elif stage.by_session:
             waiting = "" if feed_fresh else feed.source_bars
-            state = _by_session(lake, feed, universe, stage, start, end, above or [w for w in [waiting] if w])
+            above = above or ([waiting] if waiting else [])
+            state = _by_session(lake, feed, universe, stage, start, end, now, above)
         else:
-            state = _whole(lake, universe, stage, above, now)
+            state = whole_state(lake, universe, stage, now=now, above=above)
         states[stage.name] = state
     return list(states.values())
 
 
 def stage_inputs(lake: Lake, universe: UniverseConfig, stage: Stage) -> str:
-    """The fingerprint of the tables that a whole-table stage reads: their contents, by name."""
-    parts = []
-    for name in stage.upstream:
-        stamp = lake.table(universe.name, STAGES[name].table).stamp()
-        parts.append(f"{name}={stamp.content if stamp else ''}")
-    return ";".join(parts)
+    """The fingerprint of the tables that a whole-table stage reads."""
+    if stage.name == "training_set":
+        from nofx_pipelines.labels.training_set import training_inputs
+
+        return training_inputs(lake, universe)
+    return fingerprint(lake.table(universe.name, STAGES[name].table) for name in stage.upstream)
 
 
 def _by_session(
@@ -98,13 +100,14 @@ def _by_session(
     stage: Stage,
     start: date,
     end: date,
+    now: datetime,
     above: list[str],
 ) -> StageState:
     if above:
         return _stale(universe, stage, f"{', '.join(above)} will change")
     version = stage.version(universe)
     stamps = lake.table(universe.name, stage.table).stamps()
-    inputs = _session_inputs(stage)(lake, universe, feed, start, end)
+    inputs = _session_inputs(lake, feed, universe, stage, start, end, now)
     stale = [day for day, value in inputs.items() if not fresh(stamps.get(day), version, value)]
     if not stale:
         return StageState(universe.name, stage.name, True, "fresh")
@@ -114,21 +117,39 @@ def _by_session(
     return StageState(universe.name, stage.name, False, f"{why}: {len(stale)} sessions", len(stale))
 
 
-def _session_inputs(stage: Stage) -> SessionInputs:
-    if stage.name == "bars":
-        from nofx_pipelines.market.bars import bars_inputs
+def _session_inputs(
+    lake: Lake,
+    feed: FeedConfig,
+    universe: UniverseConfig,
+    stage: Stage,
+    start: date,
+    end: date,
+    now: datetime,
+) -> Mapping[date, str]:
+    """What each session of the stage would be computed from, by the stage's own rule."""
+    match stage.name:
+        case "bars":
+            from nofx_pipelines.market.bars import bars_inputs
 
-        return bars_inputs
-    if stage.name == "features":
-        from nofx_pipelines.features.refresh import feature_inputs
+            return bars_inputs(lake, universe, feed, start=start, end=end, now=now)
+        case "features":
+            from nofx_pipelines.features.refresh import feature_inputs
 
-        return feature_inputs
-    from nofx_pipelines.labels.refresh import label_inputs
+            return feature_inputs(lake, universe, feed, start, end)
+        case "labels":
+            from nofx_pipelines.labels.refresh import label_inputs
 
-    return label_inputs
+            return label_inputs(lake, universe, start=start, end=end, known_until=now)
+        case _:
+            from nofx_pipelines.models.signals import signal_inputs
+
+            return signal_inputs(lake, universe)
 
 
-def _whole(lake: Lake, universe: UniverseConfig, stage: Stage, above: list[str], now: datetime) -> StageState:
+def whole_state(
+    lake: Lake, universe: UniverseConfig, stage: Stage, *, now: datetime, above: Sequence[str] = ()
+) -> StageState:
+    """The state of a stage whose table is written as a whole; ``above`` are inputs known to change."""
     table = lake.table(universe.name, stage.table)
     stamp = table.stamp()
     if stamp is None:
@@ -138,7 +159,10 @@ def _whole(lake: Lake, universe: UniverseConfig, stage: Stage, above: list[str],
     moved = bool(above) or stamp.inputs != stage_inputs(lake, universe, stage)
     if not moved:
         return StageState(universe.name, stage.name, True, "fresh")
-    if stage.searched and _period(table.committed_at(), universe) == _period(now, universe) != "":
+    if (
+        stage.searched
+        and _period(table.history()["committed_at"][0], universe) == _period(now, universe) != ""
+    ):
         return StageState(universe.name, stage.name, True, f"fresh until its {universe.refresh} refresh")
     return _stale(universe, stage, f"{', '.join(above)} will change" if above else "inputs changed")
 

@@ -29,8 +29,15 @@ class Stage:
     """Fields of the universe's configuration that it reads."""
     by_session: bool = False
     """Sessions are fresh or not one by one; otherwise the table as a whole."""
+    partitioned: bool | None = None
+    """Whether the asset has partitions; as ``by_session`` unless said otherwise."""
     searched: bool = False
     """Counts as fresh within the universe's refresh period although its inputs moved."""
+
+    @property
+    def has_partitions(self) -> bool:
+        """Whether the stage's asset is partitioned."""
+        return self.by_session if self.partitioned is None else self.partitioned
 
     def version(self, universe: UniverseConfig) -> str:
         """The code version of this stage in ``universe``."""
@@ -88,7 +95,7 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "champion",
-        "gates",
+        "champion",
         ("nofx_pipelines.models.champion",),
         ("candidate_model",),
         ("gates",),
@@ -99,7 +106,8 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
         "signals",
         ("nofx_pipelines.models.signals",),
         ("features", "champion"),
-        (),
+        by_session=True,
+        partitioned=False,
     ),
 )
 STAGES: Mapping[str, Stage] = {stage.name: stage for stage in UNIVERSE_STAGES}

@@ -12,6 +12,7 @@ from nofx_pipelines.cli.terminal import say, table
 from nofx_pipelines.config import ComputeConfig, Config
 from nofx_pipelines.config_file import load_config
 from nofx_pipelines.errors import NofxError
+from nofx_pipelines.lake.maintenance import VerifyReport
 from nofx_pipelines.lake.store import Lake
 
 PACKAGES = (
@@ -85,4 +86,10 @@ def _lake(config: Config) -> Iterator[Finding]:
         except NofxError as error:
             yield f"{scope}/{name}", False, str(error)
             continue
-        yield f"{scope}/{name}", report.ok, str(report)
+        yield f"{scope}/{name}", report.whole, _files(report)
+
+
+def _files(report: VerifyReport) -> str:
+    bad = {"other bytes": report.mismatched, "no record": report.unrecorded, "gone": report.missing}
+    named = "; ".join(f"{why}: {', '.join(files)}" for why, files in bad.items() if files)
+    return f"version {report.version}: {len(report.ok)} files as recorded" + (f"; {named}" if named else "")

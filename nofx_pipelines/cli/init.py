@@ -102,7 +102,7 @@ def _checked(wish: Wish) -> Wish:
 
 
 def _files_feed(wish: Wish) -> FeedConfig:
-    from nofx_pipelines.market.sources.files.describe import describe
+    from nofx_pipelines.market.sources.files.description import describe
 
     path = cast(Path, wish.path).resolve()
     found = describe(path, now=datetime.now(UTC))

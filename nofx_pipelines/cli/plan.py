@@ -70,7 +70,7 @@ class Selection:
             feed_fresh=feed_fresh,
         )
         states = [
-            self._recorded(s, feed, start, end, instance, partitioned=STAGES[s.stage].by_session)
+            self._recorded(s, feed, start, end, instance, partitioned=STAGES[s.stage].has_partitions)
             for s in states
         ]
         keys = [[s.scope, s.stage] for s in states if not s.fresh]

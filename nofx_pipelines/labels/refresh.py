@@ -64,6 +64,16 @@ def refresh_labels(
     )
 
 
+def label_inputs(
+    lake: Lake, universe: UniverseConfig, *, start: date, end: date, known_until: datetime | None = None
+) -> dict[date, str]:
+    """The fingerprint of what the labels of each session in ``[start, end)`` would be computed from."""
+    if not lake.table(universe.name, "bars").exists():
+        return {}
+    inputs = _Inputs.read(lake, universe, known_until or _EVERYTHING)
+    return {day: inputs.fingerprint(day) for day in inputs.days if start <= day < end}
+
+
 @dataclass(frozen=True)
 class _Inputs:
     """What labels are made of: bars by session, as far as known, and the factors that adjust them."""

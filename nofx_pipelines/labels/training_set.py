@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +12,10 @@ from nofx_pipelines.config import FoldConfig, LabelConfig, UniverseConfig
 from nofx_pipelines.errors import FeatureError, NotEnoughData
 from nofx_pipelines.labels.folds import walk_forward
 from nofx_pipelines.labels.windows import horizon_sessions
+from nofx_pipelines.lake.incremental import fingerprint
 from nofx_pipelines.lake.schemas import TRAINING_SET
 from nofx_pipelines.lake.stamps import TableStamp
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.sessions import calendar
 
 if TYPE_CHECKING:
@@ -83,7 +81,7 @@ def refresh_training_set(
     features, labels = lake.table(universe.name, "features"), lake.table(universe.name, "labels")
     table, folds_table = lake.table(universe.name, "training_set"), lake.table(universe.name, "folds")
     chosen = feature_set(*universe.features)
-    inputs = fingerprint((features, labels), _scale_free(chosen))
+    inputs = training_inputs(lake, universe)
     stamps = (table.stamp(), folds_table.stamp())
     if not force and all(_is_fresh(stamp, code_version, inputs) for stamp in stamps):
         rows, folds = (stamp.rows if stamp else 0 for stamp in stamps)
@@ -104,16 +102,12 @@ def refresh_training_set(
     return TrainingSetResult(len(rows_frame), len(folds_frame), True, version, seconds)
 
 
-def fingerprint(tables: Iterable[LakeTable], names: Iterable[str]) -> str:
-    """Hash of feature names and what the tables hold by session, less the sessions that are left out."""
-    sha = hashlib.sha256("\n".join(names).encode())
-    for table in tables:
-        excluded = set(table.excluded_sessions())
-        sha.update(f"{table.name}\n".encode())
-        for day, stamp in table.stamps().items():
-            if stamp.rows and day not in excluded:
-                sha.update(f"{day} {stamp.content}\n".encode())
-    return sha.hexdigest()
+def training_inputs(lake: Lake, universe: UniverseConfig) -> str:
+    """The fingerprint of what the training set of ``universe`` would be built from."""
+    from nofx_pipelines.features import feature_set
+
+    tables = (lake.table(universe.name, name) for name in ("features", "labels"))
+    return fingerprint(tables, _scale_free(feature_set(*universe.features)))
 
 
 def _scale_free(feature_set: FeatureSet) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -86,6 +87,20 @@ def contiguous(days: Sequence[date], chosen: Sequence[date], chunk: int) -> Iter
             run.append(day)
     if run:
         yield run
+
+
+def fingerprint(tables: Iterable[LakeTable], names: Iterable[str] = ()) -> str:
+    """Hash of ``names`` and of what ``tables`` hold: by session less those left out, or whole."""
+    sha = hashlib.sha256("\n".join(names).encode())
+    for table in tables:
+        sha.update(f"{table.name}\n".encode())
+        excluded, stamps, whole = set(table.excluded_sessions()), table.stamps(), table.stamp()
+        for day, stamp in stamps.items():
+            if stamp.rows and day not in excluded:
+                sha.update(f"{day} {stamp.content}\n".encode())
+        if not stamps and whole is not None:
+            sha.update(f"{whole.content}\n".encode())
+    return sha.hexdigest()
 
 
 def _checked(table: LakeTable, sessions: Sequence[date], inputs: Mapping[date, str]) -> list[date]:

@@ -174,6 +174,16 @@ def refresh_bars(
     return RefreshedBars(rows, written, fresh, work.rejected, excluded, version, done.seconds)
 
 
+def bars_inputs(
+    lake: Lake, universe: UniverseConfig, feed: FeedConfig, *, start: date, end: date, now: datetime
+) -> dict[date, str]:
+    """The fingerprint of what the bars of each session in ``[start, end)`` would be built from."""
+    if not lake.table(feed.market, f"source_bars_{feed.freq}").exists():
+        return {}
+    work = _Refresh.open(lake, universe, feed, now=now, run_id="")
+    return work.fingerprints(sessions_between(work.calendar, start, end))
+
+
 @dataclass
 class _Refresh:
     """One refresh: what it reads, and what it refused on the way."""

@@ -75,9 +75,7 @@ def ingest(
     """
     began = time.perf_counter()
     market, freq = feed.market, feed.freq
-    sources = [
-        open_source(link, market=market, freq=freq, start=start, end=end, now=now) for link in feed.sources
-    ]
+    sources = _opened(feed, start, end, now)
     trading = calendar(market)
     sessions = sessions_between(trading, start, end)
     table = lake.table(market, f"source_bars_{freq}")
@@ -101,6 +99,38 @@ def ingest(
         tuple(decision for source in sources for decision in source.decisions()),
         time.perf_counter() - began,
     )
+
+
+def pending_sessions(
+    lake: Lake, feed: FeedConfig, *, start: date, end: date, now: datetime, code_version: str
+) -> list[date]:
+    """The sessions in ``[start, end)`` that `ingest` would read again."""
+    sources = _opened(feed, start, end, now)
+    trading = calendar(feed.market)
+    sessions = sessions_between(trading, start, end)
+    inputs = _inputs(sources, sessions, trading, now)
+    stamps = lake.table(feed.market, feed.source_bars).stamps()
+    return [day for day in sessions if not fresh(stamps.get(day), code_version, inputs[day])]
+
+
+def refresh_instruments(
+    lake: Lake, feeds: Sequence[FeedConfig], *, now: datetime, run_id: str, code_version: str
+) -> int:
+    """Write what the sources of one market's feeds know of its instruments; how many there are now."""
+    for feed in feeds:
+        end = feed.end or now.date() + timedelta(days=1)
+        table = lake.table(feed.market, feed.source_bars)
+        work = _Ingestion(lake, table, calendar(feed.market), feed, now, run_id, code_version)
+        work.merge(INSTRUMENTS, [source.instruments() for source in _opened(feed, feed.start, end, now)])
+    stamp = lake.table(feeds[0].market, "instruments").stamp()
+    return stamp.rows if stamp else 0
+
+
+def _opened(feed: FeedConfig, start: date, end: date, now: datetime) -> list[Source]:
+    return [
+        open_source(link, market=feed.market, freq=feed.freq, start=start, end=end, now=now)
+        for link in feed.sources
+    ]
 
 
 def _inputs(
@@ -213,13 +243,13 @@ class _Ingestion:
 
     def catalogue(self, sources: Sequence[Source], start: date, end: date) -> None:
         """Write instruments, corporate actions and truth tables, each only when something changed."""
-        self._merge(INSTRUMENTS, [source.instruments() for source in sources])
-        self._merge(CORPORATE_ACTIONS, [source.corporate_actions() for source in sources])
+        self.merge(INSTRUMENTS, [source.instruments() for source in sources])
+        self.merge(CORPORATE_ACTIONS, [source.corporate_actions() for source in sources])
         for source in sources:
             for name, frame in sorted(source.truth().items()):
                 self._truth(name, frame, source.fingerprint(), start, end)
 
-    def _merge(self, schema: TableSchema, frames: Sequence[pl.DataFrame]) -> None:
+    def merge(self, schema: TableSchema, frames: Sequence[pl.DataFrame]) -> None:
         """Rows by key: the first source that has a key, else what stood there."""
         table = self.lake.table(self.feed.market, schema.name)
         typed = [frame.select(pl.col(n).cast(t) for n, t in schema.columns.items()) for frame in frames]

@@ -17,7 +17,11 @@ from nofx_pipelines.errors import ModelError, TableNotFound
 from nofx_pipelines.lake.incremental import RefreshResult, refresh_sessions
 from nofx_pipelines.lake.schemas import SIGNALS
 from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.models.metrics import MIN_CROSS_SECTION
+
+SIGNAL_SESSIONS = 20
+"""The sessions that a run scores: those since the last few closes, and what was revised among them."""
 
 
 class Scorer(Protocol):
@@ -86,10 +90,10 @@ def refresh_signals(
     universe: UniverseConfig,
     model: NamedModel,
     *,
-    sessions: int,
     run_id: str,
     code_version: str,
     force: bool = False,
+    sessions: int = SIGNAL_SESSIONS,
 ) -> RefreshResult:
     """Score the latest ``sessions`` sessions of the universe's features and commit those that changed.
 
@@ -104,9 +108,8 @@ def refresh_signals(
             kept="no signal was written",
             hint=f"nofx run --universe {universe.name}",
         )
-    excluded = set(features.excluded_sessions())
-    stamps = {day: s for day, s in features.stamps(version).items() if s.rows and day not in excluded}
-    latest = sorted(stamps)[-sessions:] if sessions > 0 else []
+    contents = _latest(features, version, sessions)
+    latest = list(contents)
 
     def compute(days: list[date]) -> pl.DataFrame:
         rows = features.scan(version=version, start=days[0], end=days[-1] + timedelta(days=1))
@@ -118,7 +121,7 @@ def refresh_signals(
         lake.table(universe.name, "signals"),
         latest,
         code_version=code_version,
-        inputs={day: _fingerprint(stamps[day].content, model) for day in latest},
+        inputs={day: _fingerprint(contents[day], model.name, model.version) for day in latest},
         compute=compute,
         lineage={f"{universe.name}/features": version},
         run_id=run_id,
@@ -126,6 +129,28 @@ def refresh_signals(
     )
 
 
-def _fingerprint(features_content: str, model: NamedModel) -> str:
-    text = f"{features_content}\n{model.name}\n{model.version}"
+def signal_inputs(lake: Lake, universe: UniverseConfig, sessions: int = SIGNAL_SESSIONS) -> dict[date, str]:
+    """The fingerprint of what the signals of the latest sessions would be made from."""
+    features, throne = lake.table(universe.name, "features"), lake.table(universe.name, "champion")
+    version = features.version()
+    if version is None or not throne.exists():
+        return {}
+    champion = throne.scan().collect()
+    name, number = champion["model"][0], champion["version"][0]
+    return {
+        day: _fingerprint(content, name, number)
+        for day, content in _latest(features, version, sessions).items()
+    }
+
+
+def _latest(features: LakeTable, version: int, sessions: int) -> dict[date, str]:
+    """Content hashes of the latest sessions with features."""
+    excluded = set(features.excluded_sessions())
+    stamps = features.stamps(version)
+    known = [day for day, stamp in stamps.items() if stamp.rows and day not in excluded]
+    return {day: stamps[day].content for day in sorted(known)[-sessions:]} if sessions > 0 else {}
+
+
+def _fingerprint(features_content: str, model: str, model_version: str) -> str:
+    text = f"{features_content}\n{model}\n{model_version}"
     return hashlib.sha256(text.encode()).hexdigest()

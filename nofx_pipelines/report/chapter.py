@@ -88,11 +88,11 @@ def _leaderboard(view: UniverseView) -> str:
         caption = caption or "Portfolio: top fifth, filled at the next open, with the market's costs"
         drawings.append(figure(whiskers(rows, title=caption), caption))
     shown = view.leaderboard.sort("metric", "kind")
-    rows = [
+    listed = [
         (r["metric"], r["kind"], r["version"], interval(r["value"], r["lo"], r["hi"]), r["n"])
         for r in shown.to_dicts()
     ]
-    listing = table(("metric", "model", "version", "value and interval", "sessions"), rows, numeric=(3, 4))
+    listing = table(("metric", "model", "version", "value and interval", "sessions"), listed, numeric=(3, 4))
     return "".join(drawings) + f"<details><summary>All figures</summary>{listing}</details>"
 
 
@@ -212,7 +212,8 @@ def _signals(view: UniverseView) -> str:
         if rest
         else ""
     )
-    return f"<p>Version {escape(version)} at {when:%Y-%m-%d %H:%M} UTC.</p>{table(header, head, numeric=(1, 2))}{more}"
+    title = f"<p>Version {escape(version)} at {when:%Y-%m-%d %H:%M} UTC.</p>"
+    return title + table(header, head, numeric=(1, 2)) + more
 
 
 def _tone(kind: str) -> str:

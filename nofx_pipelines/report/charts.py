@@ -117,9 +117,8 @@ def whiskers(rows: Sequence[Whisker], *, title: str) -> str:
         y = 28 * i + 18
         parts.append(f'<text class="name" x="220" y="{y + 5}" text-anchor="end">{escape(row.name)}</text>')
         if row.lo is not None and row.hi is not None:
-            parts.append(
-                f'<line class="whisker {row.tone}" x1="{across(row.lo)}" x2="{across(row.hi)}" y1="{y}" y2="{y}"/>'
-            )
+            ends = f'x1="{across(row.lo)}" x2="{across(row.hi)}"'
+            parts.append(f'<line class="whisker {row.tone}" {ends} y1="{y}" y2="{y}"/>')
         parts.append(f'<circle class="{row.tone}" cx="{across(row.value)}" cy="{y}" r="5"/>')
     parts += [
         f'<text class="tick" x="{across(v)}" y="{height - 6}" text-anchor="middle">{_tick(v)}</text>'

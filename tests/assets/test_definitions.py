@@ -75,7 +75,9 @@ def test_daily_bars_are_partitioned_by_month() -> None:
 
 
 def test_intraday_bars_are_partitioned_by_session() -> None:
-    feed = FeedConfig(market="hk", freq="1m", sources=(FILES,), start=date(2019, 12, 23), end=date(2020, 1, 3))
+    feed = FeedConfig(
+        market="hk", freq="1m", sources=(FILES,), start=date(2019, 12, 23), end=date(2020, 1, 3)
+    )
     # Christmas, Boxing Day and New Year are no sessions, nor are weekends
     assert partitions_of(feed).get_partition_keys() == [
         "2019-12-23",
