@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nofx_pipelines.models import gbdt, ridge
 from nofx_pipelines.models.dataset import Dataset
 from nofx_pipelines.models.gbdt import GbdtParams
+from nofx_pipelines.models.portfolio import target_weights
 from nofx_pipelines.models.ridge import Ridge, RidgeParams
 from nofx_pipelines.models.targets import MIN_CROSS_SECTION, group_ranks, training_target
 
@@ -45,6 +46,8 @@ class Outcome:
     folds: int = 0
     rank_ic: float | None = None
     turnover: float | None = None
+    sharpe: float | None = None
+    """Of the top fifth's return over one horizon; not annualised, before costs."""
     seconds: float = 0.0
     reason: str = ""
     worker: str = "local"
@@ -91,12 +94,14 @@ class Objective:
         params = GbdtParams(**trial.params)
         scores: list[float] = []
         turnovers: list[float] = []
+        sharpes: list[float] = []
         steps: list[float] = []
         for place, threshold in enumerate(trial.thresholds):
             prepared = self._prepare(place, params)
             score = prepared.score(params, self.seed)
             scores.append(prepared.rank_ic(score))
             turnovers.append(prepared.turnover(score))
+            sharpes.append(prepared.sharpe(score))
             steps.append(float(np.mean(scores)))
             if threshold is not None and steps[-1] < threshold:
                 return Outcome(trial.number, "PRUNED", tuple(steps), turnover=float(np.mean(turnovers)))
@@ -106,6 +111,7 @@ class Objective:
             tuple(steps),
             rank_ic=steps[-1],
             turnover=float(np.mean(turnovers)),
+            sharpe=float(np.mean(sharpes)),
         )
 
     def _prepare(self, place: int, params: GbdtParams) -> _Prepared:
@@ -177,6 +183,9 @@ class _Prepared:
     def turnover(self, score: Array) -> float:
         return turnover(score, self.valid)
 
+    def sharpe(self, score: Array) -> float:
+        return horizon_sharpe(score, self.valid)
+
 
 def thinned(data: Dataset, budget: int) -> Dataset:
     """Every k-th timestamp, for at most about ``budget`` rows; neighbouring labels overlap anyway."""
@@ -219,15 +228,29 @@ def turnover(score: Array, data: Dataset) -> float:
 
     Long the top fifth by score with equal weights; below five instruments, long where it is positive.
     """
-    from nofx_pipelines.models.portfolio import target_weights
-
-    time_code, instrument = _codes(data.ts_close), _codes(data.instrument_id)
-    scores = np.full((time_code.max() + 1, instrument.max() + 1), np.nan)
-    scores[time_code, instrument] = score
-    weights = target_weights(scores, 1)
+    weights = target_weights(_matrix(score, data), 1)
     if len(weights) < 2:
         return 0.0
     return float(0.5 * np.abs(np.diff(weights, axis=0)).sum(axis=1).mean())
+
+
+def horizon_sharpe(score: Array, data: Dataset) -> float:
+    """Mean over standard deviation of what the same portfolio earned over each label's horizon.
+
+    Zero where it never varied. How much it varies between trials is what a deflated Sharpe ratio needs.
+    """
+    weights, earned = target_weights(_matrix(score, data), 1), _matrix(np.expm1(data.y), data)
+    returns = (weights * np.nan_to_num(earned)).sum(axis=1)
+    spread = float(returns.std())
+    return float(returns.mean()) / spread if spread > 0 else 0.0
+
+
+def _matrix(values: Array, data: Dataset) -> Array:
+    """``[T, N]``, NaN where an instrument has no row."""
+    time_code, instrument = _codes(data.ts_close), _codes(data.instrument_id)
+    matrix = np.full((time_code.max() + 1, instrument.max() + 1), np.nan)
+    matrix[time_code, instrument] = values
+    return matrix
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from nofx_pipelines.lake.schemas import HPO_TRIALS
 
 @dataclass(frozen=True, eq=False)
 class StudyResult:
-    """What a study found. ``trials`` are rows of HPO_TRIALS; their values are [rank IC, turnover].
+    """What a study found. ``trials`` are rows of HPO_TRIALS; their values are [rank IC, turnover, Sharpe ratio a horizon].
 
     ``best_value`` is the mean rank IC over the valid rows of the folds; ``importance`` sums to 1 (PED-ANOVA);
     ``pareto`` holds the trials that no other beats in both rank IC and turnover; ``failures`` has reasons.
@@ -77,7 +77,7 @@ def trial_row(ledger: StudyLedger, trial: FrozenTrial) -> dict[str, Any]:
         "study": ledger.name,
         "trial": trial.number,
         "state": trial.state.name,
-        "values": None if measured is None else [measured, answer["turnover"]],
+        "values": None if measured is None else [measured, answer["turnover"], answer["sharpe"]],
         "params": json.dumps(trial.params, sort_keys=True),
         "seed": ledger.seed,
         "fidelity": len(answer["steps"]) / answer["folds"] if answer.get("steps") else None,

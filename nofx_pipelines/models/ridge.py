@@ -117,10 +117,11 @@ def fit_target(
 
     prepared = preprocessing.fit(x)
     z, share = prepared.apply(x), weight / weight.sum()
-    centre, level = share @ z, float(share @ target)
-    centred = z - centre
     with threadpool_limits(limits=1, user_api="blas"):
+        centre, level = share @ z, float(share @ target)
+        centred = z - centre
         gram = centred.T @ (centred * share[:, None])
         moment = centred.T @ (share * (target - level))
         coefficients = np.linalg.solve(gram + params.penalty * np.eye(x.shape[1]), moment)
-    return Ridge(prepared, coefficients, level - float(centre @ coefficients), params, feature_names)
+        intercept = level - float(centre @ coefficients)
+    return Ridge(prepared, coefficients, intercept, params, feature_names)
