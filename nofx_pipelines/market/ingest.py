@@ -19,7 +19,7 @@ from nofx_pipelines.lake.schemas import CORPORATE_ACTIONS, INSTRUMENTS, SOURCE_B
 from nofx_pipelines.lake.stamps import fresh
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
-from nofx_pipelines.market.checks import check_rows, session_span
+from nofx_pipelines.market.checks import QUARANTINE_COLUMNS, check_rows, session_span
 from nofx_pipelines.market.fingerprints import row_hashes, text_hash
 from nofx_pipelines.market.gaps import GAPS_NO_TRADE, GAPS_SUSPENDED
 from nofx_pipelines.market.refusals import quarantine
@@ -172,23 +172,27 @@ class _Ingestion:
         self._append(waiting, inputs)
 
     def _sound(self, sources: Sequence[Source], start: date, end: date) -> Iterator[pl.DataFrame]:
-        """Checked bars of all sources, gathered to commits."""
+        """Checked bars of all sources, gathered to commits; what was refused is written before them."""
         for source in sources:
-            held: list[pl.DataFrame] = []
+            good, refused = [], []
             habits = _habits(source.decisions())
             for batch in source.batches(start, end):
-                good, refused = check_rows(
-                    self._completed(batch.bars, habits), self.trading, freq=self.feed.freq, now=self.now
-                )
-                self.rows += good.height
-                for rejects in (batch.rejects, refused):
-                    self.rejected += quarantine(self.lake, self.feed.market, rejects, run_id=self.run_id)
-                held.append(good)
-                if sum(frame.height for frame in held) >= COMMIT_ROWS:
-                    yield pl.concat(held)
-                    held = []
-            if held:
-                yield pl.concat(held)
+                bars = self._completed(batch.bars, habits)
+                sound, bad = check_rows(bars, self.trading, freq=self.feed.freq, now=self.now)
+                good.append(sound)
+                refused += [batch.rejects.select(*QUARANTINE_COLUMNS), bad]
+                if sum(frame.height for frame in (*good, *refused)) >= COMMIT_ROWS:
+                    yield self._gathered(good, refused)
+                    good, refused = [], []
+            if good:
+                yield self._gathered(good, refused)
+
+    def _gathered(self, good: list[pl.DataFrame], refused: list[pl.DataFrame]) -> pl.DataFrame:
+        rejects = pl.concat(refused)
+        self.rejected += quarantine(self.lake, self.feed.market, rejects, run_id=self.run_id)
+        bars = pl.concat(good)
+        self.rows += bars.height
+        return bars
 
     def _completed(self, bars: pl.DataFrame, habits: Sequence[str]) -> pl.DataFrame:
         """The columns of ``SOURCE_BARS`` but revision and row_hash, final where the session has settled."""
