@@ -34,17 +34,21 @@ def previous_close_window(freq: str) -> timedelta:
 def check_units(
     bars: pl.DataFrame, *, columns: Sequence[str], now: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Refuse the bars of an instrument's session whose amounts and volumes are in different units."""
+    """Refuse bars whose amount and volume are in different units.
+
+    A bar's mean price lies near its close, so k far from 1 refuses the bar; the median over an
+    instrument's session refuses all of them, those without an amount included.
+    """
     usable = (pl.col("volume") > 0) & (pl.col("amount") > 0) & (pl.col("close") > 0)
-    ratio = pl.when(usable).then(pl.col("amount") / pl.col("volume") / pl.col("close"))
-    judged = (pl.col("price_basis") == "unadjusted") & (pl.col("asset_class") != "index")
-    k = pl.when(judged).then(ratio).median().over(_GROUP)
-    low, high = UNIT_BAND
+    judged = usable & (pl.col("price_basis") == "unadjusted") & (pl.col("asset_class") != "index")
+    own = pl.when(judged).then(pl.col("amount") / pl.col("volume") / pl.col("close"))
+    median = own.median().over(_GROUP)
+    far_session, far_bar = (~k.is_between(*UNIT_BAND).fill_null(value=True) for k in (median, own))
     rule = Rule(
         "units",
-        ((k < low) | (k > high)) & (pl.col("status") == "traded"),
-        "amount / volume / close of the session is far from 1: volume or amount changed its unit",
-        k,
+        (far_session | far_bar) & (pl.col("status") == "traded"),
+        "amount / volume / close is far from 1: volume or amount changed its unit",
+        pl.when(far_session).then(median).otherwise(own),
     )
     return split(bars, [rule], columns=columns, now=now)
 

@@ -71,6 +71,22 @@ def test_a_session_in_other_units_is_refused_and_becomes_a_hole(
     assert result.excluded.is_empty()
 
 
+def test_a_switch_inside_a_session_costs_its_bars_only(
+    make_bars: Make, build: Callable[..., BarsResult]
+) -> None:
+    day = date(2024, 1, 9)
+    minutes = make_bars([A], "1m", day, day + timedelta(days=1))
+    late = pl.int_range(pl.len()) >= 230
+    switched = minutes.with_columns(pl.when(late).then(pl.col("volume") / 100).otherwise("volume"))
+    result = build(switched, [A], freq="1m")
+    assert result.rejects["ts_open"].to_list() == minutes["ts_open"][230:].to_list()
+    early = minutes.with_columns(
+        pl.when(~late).then(pl.col("volume") / 100).otherwise("volume"),
+        pl.when(late).then(None).otherwise("amount").alias("amount"),
+    )
+    assert build(early, [A], freq="1m").rejects.height == 240
+
+
 def test_units_are_not_judged_on_adjusted_prices_or_an_index(
     make_bars: Make, build: Callable[..., BarsResult]
 ) -> None:
