@@ -12,8 +12,12 @@ from nofx_pipelines.report.markup import figure, frame_table, interval, number, 
 from nofx_pipelines.report.view import UniverseView
 
 NEXT = "<p class='soft'>Not there yet. Next: <code>nofx run --universe {}</code></p>"
-RATIOS = ("ic", "ic_time", "rank_ic", "rank_ic_time", "icir", "icir_time", "hit_rate")
-RETURNS = ("sharpe", "sortino", "calmar", "annual_return", "max_drawdown", "turnover")
+DRAWN = (
+    (("ic", "ic_time", "rank_ic", "rank_ic_time"), "Correlation of score and return over the horizon"),
+    (("sharpe", "sortino", "calmar", "icir", "icir_time"), "Ratios, net of costs"),
+    (("annual_return", "max_drawdown"), "Return and drawdown of the portfolio, net of costs"),
+)
+"""What is drawn with its interval, by figure: numbers of one scale together."""
 
 
 def card(view: UniverseView) -> str:
@@ -79,13 +83,12 @@ def _leaderboard(view: UniverseView) -> str:
     if view.leaderboard.is_empty():
         return NEXT.format(escape(view.universe.name))
     drawings = []
-    for names, caption in ((RATIOS, "Prediction, with 95 % block-bootstrap intervals"), (RETURNS, "")):
+    for names, caption in DRAWN:
         rows = [
             Whisker(f"{row['metric']} {row['kind']}", row["value"], row["lo"], row["hi"], _tone(row["kind"]))
             for row in view.leaderboard.sort("metric", "kind").to_dicts()
             if row["metric"] in names and row["value"] is not None
         ]
-        caption = caption or "Portfolio: top fifth, filled at the next open, with the market's costs"
         drawings.append(figure(whiskers(rows, title=caption), caption))
     shown = view.leaderboard.sort("metric", "kind")
     listed = [
@@ -183,8 +186,8 @@ def _price(view: UniverseView) -> str:
     if "sma_20" in frame.columns:
         lines.append(Line("SMA 20", frame["sma_20"].to_list(), "b", thin=True))
     band = None
-    if {"bb_upper", "bb_lower"} <= set(frame.columns):
-        band = (frame["bb_lower"].to_list(), frame["bb_upper"].to_list())
+    if {"bollinger_upper", "bollinger_lower"} <= set(frame.columns):
+        band = (frame["bollinger_lower"].to_list(), frame["bollinger_upper"].to_list())
     name = frame["instrument_id"][0]
     parts = [
         figure(

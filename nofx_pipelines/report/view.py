@@ -10,7 +10,7 @@ from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
 
-SHOWN_FEATURES = ("sma_20", "bb_upper", "bb_lower", "rsi_14")
+SHOWN_FEATURES = ("sma_20", "bollinger_upper", "bollinger_lower", "rsi_14")
 LINEAGE_TABLES = (
     "bars",
     "features",
