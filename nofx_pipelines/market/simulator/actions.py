@@ -47,7 +47,7 @@ class SessionActions:
 def draw_actions(
     model: MarketModel, streams: Streams, session: date, close: Floats, known: Bools, decimals: int
 ) -> SessionActions:
-    """Draw a session's actions; ``close`` is the last unadjusted close, ``known`` who is listed and trading."""
+    """Draw a session's actions; ``close`` is the last unadjusted close, ``known`` who can have any."""
     random = streams.of("actions", session)
     dividend, paid, bonus, which, halted, length = random.random((6, len(close)))
     pays = known & (dividend < model.dividend_rate)
@@ -101,4 +101,3 @@ def actions_frame(rows: list[ActionRow], *, currency: str, source: str) -> pl.Da
 
 def _row(instrument_id: str, ex_date: date, kind: str, ratio: float | None, cash: float | None) -> ActionRow:
     return ActionRow(instrument_id=instrument_id, ex_date=ex_date, kind=kind, ratio=ratio, cash=cash)
-

@@ -50,8 +50,8 @@ KINDS = (
     Kind("gap", 0.7, (1, 2), (5, 30), (1.0, 1.0), (1.0, 1.0)),
     Kind("unit_switch", 0.3, (2, 4), (30, 120), (0.01, 0.01), (0.01, 0.01)),
 )
-"""Statistical kinds, after the recipes of the findings. Strength is a price move, a factor of volume, sigmas a
-bar (drift) or new shares for each old one (split)."""
+"""Statistical kinds. Strength is a price move, a factor of volume, sigmas a bar (drift) or new shares for
+each old one (split)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Anomaly:
 def draw_anomalies(
     model: MarketModel, streams: Streams, session: date, count: int, bars: int
 ) -> list[Anomaly]:
-    """The anomalies that start on a session of ``bars`` bars; at most one an instrument, and one invalid row."""
+    """What starts on a session of ``bars`` bars: at most one anomaly an instrument, and one invalid row."""
     random = streams.of("anomalies", session)
     draws = random.random((7, count))
     daily = bars == 1
@@ -85,7 +85,9 @@ def draw_anomalies(
         weak, strong = kind.daily_strength if daily else kind.minute_strength
         first = 0 if kind.name == "unadjusted_split" else int(draws[4, i] * bars)
         strength = weak + draws[3, i] * (strong - weak)
-        found.append(Anomaly(int(i), session, kind.name, first, length, float(strength), bool(draws[5, i] < 0.5)))
+        found.append(
+            Anomaly(int(i), session, kind.name, first, length, float(strength), bool(draws[5, i] < 0.5))
+        )
     for i in np.flatnonzero(draws[6] < INVALID_RATE):
         name = INVALID[int(draws[1, i] * len(INVALID))]
         found.append(Anomaly(int(i), session, name, int(draws[4, i] * bars), 1, 1.0, True))

@@ -152,9 +152,13 @@ def _volume_facts(traded: pl.DataFrame) -> dict[str, float]:
         )
     )
     share_of_day = pl.col("volume") / pl.col("volume").sum().over(group)
-    hours = traded.with_columns(share_of_day.alias("share")).group_by(pl.col("ts_open").dt.hour()).agg(pl.col("share").mean())
+    hours = (
+        traded.with_columns(share_of_day.alias("share"))
+        .group_by(pl.col("ts_open").dt.hour())
+        .agg(pl.col("share").mean())
+    )
     return {
-        "volume_first_30": float(shares["first"].mean()),  # type: ignore[arg-type]
-        "volume_last_30": float(shares["last"].mean()),  # type: ignore[arg-type]
-        "hourly_volume_swing": float(hours["share"].max() / hours["share"].min()),  # type: ignore[operator]
+        "volume_first_30": float(np.mean(shares["first"].to_numpy())),
+        "volume_last_30": float(np.mean(shares["last"].to_numpy())),
+        "hourly_volume_swing": float(hours["share"].to_numpy().max() / hours["share"].to_numpy().min()),
     }

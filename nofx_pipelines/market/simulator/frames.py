@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,22 @@ from nofx_pipelines.lake.schemas import SOURCE_BARS, TRUTH_ANOMALIES, TRUTH_SIGN
 from nofx_pipelines.market.fingerprints import row_hashes
 from nofx_pipelines.market.simulator.models import MarketModel
 from nofx_pipelines.market.simulator.roster import Roster
-from nofx_pipelines.market.simulator.simulation import SessionResult
+from nofx_pipelines.market.simulator.session import SessionResult
 
 SOURCE_COLUMNS = {name: dtype for name, dtype in SOURCE_BARS.columns.items() if name != "revision"}
 HASHED = (
-    *("instrument_id", "ts_open", "ts_close", "session_date", "freq", "open", "high", "low", "close", "volume"),
+    *(
+        "instrument_id",
+        "ts_open",
+        "ts_close",
+        "session_date",
+        "freq",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+    ),
     *("amount", "n_trades", "taker_volume", "taker_amount", "prev_close", "limit_up", "limit_down", "status"),
 )
 """What a revision is about: the key and the values."""
@@ -27,7 +38,7 @@ _PRICES = ("open", "high", "low", "close")
 def bars_frame(
     results: Sequence[SessionResult], model: MarketModel, roster: Roster, *, freq: str, source: str
 ) -> pl.DataFrame:
-    """``SOURCE_BARS`` without ``revision``, in order of time and instrument; invalid rows as they were planted."""
+    """``SOURCE_BARS`` without ``revision``, ordered by time and instrument; invalid rows as planted."""
     shown = [_delivered(r) for r in results]
     columns: dict[str, Any] = {
         "instrument_id": _names(np.concatenate([np.nonzero(m)[1] for m in shown]), roster),
@@ -36,14 +47,13 @@ def bars_frame(
         "session_date": np.repeat(
             np.asarray([r.session for r in results], dtype="datetime64[D]"), [int(m.sum()) for m in shown]
         ),
-        "taken": _gathered(results, shown, lambda r: r.taker),
-        "n_trades": _gathered(results, shown, lambda r: r.trades),
-        "traded": _gathered(results, shown, lambda r: _wide(r, r.traded)),
+        "taken": _gathered([r.taker for r in results], shown),
+        "n_trades": _gathered([r.trades for r in results], shown),
     }
     for name in (*_PRICES, "volume", "amount"):
-        columns[name] = _gathered(results, shown, lambda r, n=name: getattr(r.bars, n))
-    for name in ("prev_close", "limit_up", "limit_down"):
-        columns[name] = _gathered(results, shown, lambda r, n=name: _wide(r, getattr(r, n)))
+        columns[name] = _gathered([getattr(r.bars, name) for r in results], shown)
+    for name in ("traded", "prev_close", "limit_up", "limit_down"):
+        columns[name] = _gathered([_wide(r, getattr(r, name)) for r in results], shown)
     frame = _typed(pl.DataFrame(columns), model, freq=freq, source=source)
     frame = _with_invalid(frame, results, roster)
     return frame.with_columns(row_hashes(frame.select(HASHED)).alias("row_hash")).select(list(SOURCE_COLUMNS))
@@ -51,7 +61,11 @@ def bars_frame(
 
 def signal_frame(results: Sequence[SessionResult], roster: Roster, *, every: int) -> pl.DataFrame:
     """``TRUTH_SIGNAL`` of every ``every``-th bar of a session: expected log return of the next bar."""
-    who, times, days, linear, interaction = ([] for _ in range(5))
+    who: list[Any] = []
+    times: list[Any] = []
+    days: list[Any] = []
+    linear: list[Any] = []
+    interaction: list[Any] = []
     for r in results:
         bars = np.arange(every - 1, len(r.ts_close), every)
         at, instrument = np.nonzero(np.broadcast_to(r.traded, (len(bars), roster.count)))
@@ -78,7 +92,7 @@ def signal_frame(results: Sequence[SessionResult], roster: Roster, *, every: int
 
 
 def anomalies_frame(results: Sequence[SessionResult], roster: Roster) -> pl.DataFrame:
-    """``TRUTH_ANOMALIES``, one row an anomaly and session; ``merged_anomalies`` joins those that span several."""
+    """``TRUTH_ANOMALIES``, one row an anomaly and session; ``merged_anomalies`` joins them."""
     rows = []
     for r in results:
         windows = [(w.anomaly, w.window(len(r.ts_open))) for w in r.active if r.traded[w.anomaly.instrument]]
@@ -123,16 +137,12 @@ def _wide(result: SessionResult, values: Any) -> Any:
     return np.broadcast_to(values, result.bars.close.shape)
 
 
-def _gathered(
-    results: Sequence[SessionResult], masks: Sequence[Any], column: Callable[[SessionResult], Any]
-) -> Any:
-    return np.concatenate([column(r)[m] for r, m in zip(results, masks, strict=True)])
+def _gathered(columns: Sequence[Any], masks: Sequence[Any]) -> Any:
+    return np.concatenate([column[mask] for column, mask in zip(columns, masks, strict=True)])
 
 
 def _times(results: Sequence[SessionResult], masks: Sequence[Any], name: str) -> pl.Series:
-    values = np.concatenate(
-        [getattr(r, name)[np.nonzero(m)[0]] for r, m in zip(results, masks, strict=True)]
-    )
+    values = np.concatenate([getattr(r, name)[np.nonzero(m)[0]] for r, m in zip(results, masks, strict=True)])
     return pl.Series(values).cast(UTC_US)
 
 

@@ -26,21 +26,21 @@ class DayShape:
 
 @dataclass(frozen=True)
 class VolatilityModel:
-    """Stochastic volatility: log-AR(1) states for the market, the sectors and each instrument, a step a session.
+    """Stochastic volatility: log-AR(1) states of market, sectors and instruments, a step a session.
 
     ``*_persistence`` is the AR coefficient, ``*_spread`` the stationary standard deviation of the log.
     Within the day two faster states are added, with half-lives of 4 and 90 minutes.
     """
 
     market_persistence: float = 0.975
-    market_spread: float = 0.40
-    own_persistence: float = 0.94
-    own_spread: float = 0.42
+    market_spread: float = 0.44
+    own_persistence: float = 0.95
+    own_spread: float = 0.46
     sector_persistence: float = 0.96
     sector_spread: float = 0.20
     fast_spread: float = 0.40
     slow_spread: float = 0.45
-    tail_df: float = 8.0
+    tail_df: float = 9.0
     """Degrees of freedom of daily innovations."""
     minute_df: float = 4.5
 
@@ -92,13 +92,13 @@ MODELS: dict[str, MarketModel] = {
         market="cn",
         currency="CNY",
         daily_volatility=0.021,
-        market_share=0.22,
+        market_share=0.25,
         sector_share=0.22,
         sectors=_EQUITY_SECTORS,
         overnight_share=0.22,
         bounce=0.01,
         drift=0.12,
-        news_rate=0.014,
+        news_rate=0.016,
         news_up=0.82,
         news_size=0.06,
         price_range=(6.0, 90.0),
@@ -113,13 +113,13 @@ MODELS: dict[str, MarketModel] = {
     "hk": MarketModel(
         market="hk",
         currency="HKD",
-        daily_volatility=0.022,
-        market_share=0.22,
+        daily_volatility=0.028,
+        market_share=0.25,
         sector_share=0.20,
         sectors=_EQUITY_SECTORS,
-        overnight_share=0.30,
-        bounce=0.017,
-        drift=0.10,
+        overnight_share=0.18,
+        bounce=0.010,
+        drift=0.12,
         news_rate=0.005,
         news_up=0.5,
         news_size=0.06,
@@ -130,17 +130,17 @@ MODELS: dict[str, MarketModel] = {
         dividend_rate=2 / 250,
         bonus_rate=0.03 / 250,
         shape=DayShape(opening=2.5, closing=0.87),
-        volatility=VolatilityModel(),
+        volatility=VolatilityModel(fast_spread=0.55, slow_spread=0.45),
     ),
     "crypto": MarketModel(
         market="crypto",
         currency="USDT",
-        daily_volatility=0.038,
-        market_share=0.66,
+        daily_volatility=0.045,
+        market_share=0.63,
         sector_share=0.08,
         sectors=("defi", "infrastructure", "layer-1", "layer-2", "payments"),
         overnight_share=0.0,
-        bounce=0.004,
+        bounce=0.002,
         drift=0.30,
         news_rate=0.005,
         news_up=0.5,
@@ -152,7 +152,7 @@ MODELS: dict[str, MarketModel] = {
         dividend_rate=0.0,
         bonus_rate=0.0,
         shape=DayShape(swing=0.565),
-        volatility=VolatilityModel(slow_spread=0.6, fast_spread=0.4),
+        volatility=VolatilityModel(slow_spread=0.6, fast_spread=0.45),
         round_the_clock=True,
     ),
 }

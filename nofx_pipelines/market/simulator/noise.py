@@ -19,7 +19,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 WAVE_PERIOD, WAVE_PERSISTENCE = 60.0, 0.99
 """Waves of attention in log volume: AR(2) with complex roots, period in bars."""
-WAVE_SPREAD, WAVE_SECTOR_SHARE = 0.8, 0.5
+WAVE_SPREAD, WAVE_SECTOR_SHARE = 0.8, 0.2
 VOLUME_NOISE = 0.1
 """Standard deviation of the log of a bar's own volume noise."""
 _FAST_HALF_LIFE, _SLOW_HALF_LIFE = 4.0, 90.0
@@ -114,9 +114,7 @@ def _next_day(model: MarketModel, state: NoiseState, random: np.random.Generator
 
     return replace(
         state,
-        market=float(
-            step(state.market, vol.market_persistence, vol.market_spread, random.standard_normal())
-        ),
+        market=float(step(state.market, vol.market_persistence, vol.market_spread, random.standard_normal())),
         sector=step(
             state.sector,
             vol.sector_persistence,

@@ -61,57 +61,71 @@ class Shown:
     active: tuple[Active, ...]
 
 
-def path_push(active: tuple[Active, ...], sigma: Floats, traded: Bools, limited: Bools) -> Floats:
-    """Extra log returns, ``[B, N]``: a drift of the idiosyncratic return, a move far past the limit."""
+def path_push(active: tuple[Active, ...], sigma: Floats, rules: SessionRules) -> Floats:
+    """Extra log returns, ``[B, N]``: a drift of the idiosyncratic return, a move far past the limit.
+
+    ``sigma`` is the idiosyncratic standard deviation of each bar. A lock goes on only while there is a limit.
+    """
     push = np.zeros_like(sigma)
     for work in active:
         a, window = work.anomaly, work.window(len(sigma))
         sign = 1.0 if a.up else -1.0
         if a.kind == "cross_sectional_drift":
             push[window, a.instrument] += sign * a.strength * sigma[window, a.instrument]
-        elif a.kind == "limit_lock":
+        elif a.kind == "limit_lock" and np.isfinite(rules.limit_up[a.instrument]):
             push[window, a.instrument] += sign
-    return np.where(traded & limited, push, np.where(np.abs(push) < 1.0, push, 0.0))
+    return push
 
 
 def show(
     clean: SessionBars,
     active: tuple[Active, ...],
-    before: Floats,
     rules: SessionRules,
     noise: SessionNoise,
     ticks: Ticks,
     model: MarketModel,
     roster: Roster,
 ) -> Shown:
-    """The bars as a vendor would deliver them; ``before`` is the close before the session, ``[N]``."""
-    lean = 0.5 + 0.25 * np.tanh(noise.log_return / noise.sigma) + 0.2 * (noise.uniform[5] - 0.5)
-    spread = np.exp(0.6 * (noise.uniform[5] - 0.5))
+    """The bars as a vendor would deliver them: clean ones, changed by the anomalies at work."""
     shown = Shown(
         bars=replace(
             clean,
-            **{name: getattr(clean, name).copy() for name in ("open", "high", "low", "close", "volume", "amount")},
+            open=clean.open.copy(),
+            high=clean.high.copy(),
+            low=clean.low.copy(),
+            close=clean.close.copy(),
+            volume=clean.volume.copy(),
+            amount=clean.amount.copy(),
         ),
-        trades=np.maximum(np.round(clean.amount / model.mean_trade * spread), 1.0),
-        taker=np.round(clean.volume * lean / roster.step) * roster.step,
+        trades=_trades(clean, noise, model),
+        taker=_taker_volume(clean, noise, roster),
         delivered=np.broadcast_to(rules.traded, clean.close.shape).copy(),
-        active=(),
+        active=tuple(_frozen(work, clean, rules) for work in active),
     )
-    kept = []
-    for work in active:
+    for work in shown.active:
         if rules.traded[work.anomaly.instrument]:
-            work = _frozen(work, clean, before)
             _change(shown, work, rules, ticks)
-        kept.append(work)
-    shown.active = tuple(kept)
     return shown
 
 
-def _frozen(work: Active, clean: SessionBars, before: Floats) -> Active:
-    if work.anomaly.kind != "stale" or work.frozen is not None:
+def _trades(clean: SessionBars, noise: SessionNoise, model: MarketModel) -> Floats:
+    spread = np.exp(0.6 * (noise.uniform[5] - 0.5))
+    return np.asarray(np.maximum(np.round(clean.amount / model.mean_trade * spread), 1.0))
+
+
+def _taker_volume(clean: SessionBars, noise: SessionNoise, roster: Roster) -> Floats:
+    """Volume of buyers who took: more of it when the price rises."""
+    lean = 0.5 + 0.25 * np.tanh(noise.log_return / noise.sigma) + 0.2 * (noise.uniform[5] - 0.5)
+    return np.asarray(np.round(clean.volume * lean / roster.step) * roster.step)
+
+
+def _frozen(work: Active, clean: SessionBars, rules: SessionRules) -> Active:
+    """A stale price is the last one before it starts, and stays that."""
+    i = work.anomaly.instrument
+    if work.anomaly.kind != "stale" or work.frozen is not None or not rules.traded[i]:
         return work
-    first, i = work.window(len(clean.close)).start, work.anomaly.instrument
-    return replace(work, frozen=float(clean.close[first - 1, i] if first else before[i]))
+    first = work.window(len(clean.close)).start
+    return replace(work, frozen=float(clean.close[first - 1, i] if first else rules.reference[i]))
 
 
 def _change(shown: Shown, work: Active, rules: SessionRules, ticks: Ticks) -> None:
@@ -132,7 +146,7 @@ def _change(shown: Shown, work: Active, rules: SessionRules, ticks: Ticks) -> No
         shown.taker[where] *= a.strength
     elif a.kind == "stale":
         _pin(bars, where, np.float64(work.frozen or 0.0))
-    elif a.kind == "limit_lock":
+    elif a.kind == "limit_lock" and np.isfinite(rules.limit_up[a.instrument]):
         bars.volume[where] = np.maximum(np.round(bars.volume[where] * a.strength / 100), 1.0) * 100
         _pin(bars, where, bars.close[where])
     elif a.kind in ("bad_print", "flash_crash"):

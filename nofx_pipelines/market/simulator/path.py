@@ -1,4 +1,4 @@
-"""The clean bars of one session: prices walk bar by bar, since the signal of a bar depends on those before it."""
+"""The clean bars of one session: prices walk bar by bar, since each bar's signal depends on those before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LATER_OPEN_TIME = 0.02
 
 @dataclass
 class PathState:
-    """What the next bar needs: ``[N]`` last unadjusted close (first price before the listing), window, signal."""
+    """What the next bar needs, ``[N]``: last unadjusted close (first price before listing), window, signal."""
 
     close: Floats
     latent: Floats

@@ -47,9 +47,7 @@ class Ticks:
         if self._table is None:
             per_unit = self._per_unit
             whole = np.maximum(how(price * per_unit), 1.0)
-            return np.asarray(
-                np.where(per_unit >= 1, whole / per_unit, whole * np.round(1 / self._per_unit))
-            )
+            return np.asarray(np.where(per_unit >= 1, whole / per_unit, whole * np.round(1 / self._per_unit)))
         price = np.minimum(price, self._table.up_to[-1])
         tick = self._table.tick(price)
         steps = np.maximum(how(price / tick), 1.0)
@@ -57,7 +55,7 @@ class Ticks:
 
 
 def limit_shares(roster: Roster, sessions: list[date]) -> Floats:
-    """Limit of each session and instrument in thousandths of the previous close, NaN where there is none; [D, N].
+    """Limits in thousandths of the previous close, ``[D, N]`` sessions by instruments, NaN where none.
 
     Taken from the dated rule table, first days without a limit included.
     """

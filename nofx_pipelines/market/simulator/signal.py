@@ -27,9 +27,9 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 LOOKBACK = 20
 SHORT = 5
-LINEAR = 0.074 * np.sqrt(12.0)
-INTERACTION = 0.074 * 12.0
-"""Both give an expected return of 0.074 residual standard deviations (a uniform rank has variance 1/12)."""
+LINEAR = 0.062 * np.sqrt(12.0)
+INTERACTION = 0.064 * 12.0
+"""Both parts' standard deviation is about 0.06 of a residual one (a uniform rank has variance 1/12)."""
 MIN_INSTRUMENTS = 5
 
 
@@ -81,7 +81,7 @@ class SignalWindow:
 
 
 def planted(window: SignalWindow, traded: Bools) -> tuple[Floats, Floats]:
-    """Linear and interaction part after a bar, ``[N]`` each, in residual standard deviations; 0 where unknown."""
+    """Linear and interaction part after a bar, ``[N]``, in residual standard deviations; 0 where unknown."""
     known = traded & (window.filled > LOOKBACK)
     linear, interaction = np.zeros(len(known)), np.zeros(len(known))
     if np.count_nonzero(known) < MIN_INSTRUMENTS:

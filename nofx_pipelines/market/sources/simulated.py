@@ -15,7 +15,8 @@ from nofx_pipelines.market.sessions import FREQ_MINUTES, calendar
 from nofx_pipelines.market.simulator import frames
 from nofx_pipelines.market.simulator.actions import ActionRow, actions_frame
 from nofx_pipelines.market.simulator.roster import instruments_frame
-from nofx_pipelines.market.simulator.simulation import Plan, SessionResult, Simulation
+from nofx_pipelines.market.simulator.session import Plan, SessionResult
+from nofx_pipelines.market.simulator.simulation import Simulation
 from nofx_pipelines.market.sources import Decision, SourceBatch
 
 TRUTH_MINUTES = 30
@@ -44,8 +45,8 @@ class SimulatedSource:
 
     def instruments(self) -> pl.DataFrame:
         """Instruments listed by the last session, names beginning with ``Simulated``."""
-        run = self._simulation
-        return instruments_frame(run.model, run.roster, run.sessions)
+        market = self._simulation.market
+        return instruments_frame(market.model, market.roster, self._simulation.sessions)
 
     def batches(self, start: date, end: date) -> Iterator[SourceBatch]:
         """Sessions in ``[start, end)``, a quarter of daily bars or a few days of intraday bars at a time."""
@@ -53,8 +54,8 @@ class SimulatedSource:
             results = [r for r in self._results(index) if start <= r.session < end]
             bars = frames.bars_frame(
                 results,
-                self._simulation.model,
-                self._simulation.roster,
+                self._simulation.market.model,
+                self._simulation.market.roster,
                 freq=self._plan.freq,
                 source=self.name,
             )
@@ -64,7 +65,7 @@ class SimulatedSource:
         """Dividends and bonus issues up to the last session; the missed ones are not among them."""
         self._walk_all()
         rows = [row for index in sorted(self._actions) for row in self._actions[index]]
-        return actions_frame(rows, currency=self._simulation.model.currency, source=self.name)
+        return actions_frame(rows, currency=self._simulation.market.model.currency, source=self.name)
 
     def truth(self) -> dict[str, pl.DataFrame]:
         """``truth_signal`` and ``truth_anomalies`` of all sessions; intraday signal at every half hour."""
@@ -115,7 +116,7 @@ class SimulatedSource:
     def _keep(self, index: int, results: list[SessionResult]) -> None:
         """Remember a chunk's truth, which is small; its bars are not kept."""
         every = max(1, TRUTH_MINUTES // FREQ_MINUTES.get(self._plan.freq, TRUTH_MINUTES))
-        roster = self._simulation.roster
+        roster = self._simulation.market.roster
         self._anomalies[index] = frames.anomalies_frame(results, roster)
         self._signal[index] = frames.signal_frame(results, roster, every=every)
         self._actions[index] = [row for r in results for row in r.actions]
