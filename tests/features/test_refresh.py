@@ -28,12 +28,12 @@ TECHNICAL = feature_set("technical")
 FOREVER = date(2030, 1, 1)
 
 
-def table_bars(seed: int = 1, sessions: int = 90) -> pl.DataFrame:
-    """Bars in the table's columns: six instruments, one of them suspended for 60 sessions."""
-    plain = random_bars(6, sessions, seed=seed, suspended=0.05)
-    long_gone = (pl.col("instrument_id") == "CN.SSE.600003") & pl.col("session_date").is_between(
-        date(2024, 1, 20), date(2024, 3, 20)
-    )
+def table_bars(
+    sessions: int = 90, gone: tuple[date, date] = (date(2024, 1, 20), date(2024, 3, 20))
+) -> pl.DataFrame:
+    """Bars in the table's columns: six instruments, one of them suspended for long."""
+    plain = random_bars(6, sessions, seed=1, suspended=0.05)
+    long_gone = (pl.col("instrument_id") == "CN.SSE.600004") & pl.col("session_date").is_between(*gone)
     knowledge = datetime(2026, 1, 1, tzinfo=UTC)
     known = {
         "status": pl.when(long_gone).then(pl.lit("suspended")).otherwise("status"),
@@ -118,6 +118,15 @@ def test_a_session_alone_in_an_empty_lake(lake: Lake, bars: pl.DataFrame) -> Non
     day = sessions(bars)[80]
     assert refresh(lake, day, day + timedelta(days=1)).written == (day,)
     same_bits(stored(lake), expected(bars).filter(pl.col("session_date") == day))
+
+
+def test_the_last_bars_before_a_long_suspension_are_found(tmp_path: Path) -> None:
+    lake, bars = Lake(tmp_path), table_bars(220, (date(2024, 3, 1), date(2024, 7, 20)))
+    write_bars(lake, bars)
+    days = sessions(bars)
+    refresh(lake, end=days[200])
+    assert refresh(lake).written == tuple(days[200:])
+    same_bits(stored(lake), expected(bars))
 
 
 def test_small_chunks_equal_one(lake: Lake, bars: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
