@@ -16,8 +16,7 @@ from nofx_pipelines.hpo.best import best_params
 from nofx_pipelines.lake.schemas import LEADERBOARD
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.sessions import calendar
-from nofx_pipelines.models import metrics
-from nofx_pipelines.models.evaluation import Evaluation, Trials
+from nofx_pipelines.models.evaluation import Evaluation, Trials, mean_rank_ic
 from nofx_pipelines.models.figures import equity_figure
 from nofx_pipelines.models.holdout import HoldOut, hold_out
 from nofx_pipelines.models.lineage import Lineage
@@ -177,7 +176,7 @@ def _further_rows(trained: Trained, judged: Evaluation, parity: float) -> list[t
     rows: list[tuple[Any, ...]] = []
     for (fold,), predictions in trained.folds.group_by("fold", maintain_order=True):
         n = predictions["session_date"].n_unique()
-        rows.append((f"{FOLD_METRIC}{fold}", metrics.rank_ic(predictions), None, None, n))
+        rows.append((f"{FOLD_METRIC}{fold}", mean_rank_ic(predictions), None, None, n))
     held = judged.rank_ic
     rows.append((f"{FOLD_METRIC}{len(rows)}", held.value, held.lo, held.hi, held.n))
     rows.append((PARITY_METRIC, parity, None, None, len(trained.hold_out)))

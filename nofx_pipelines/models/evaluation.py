@@ -131,6 +131,21 @@ def evaluate(
     return Evaluation(measured, shown, equity, name, min_block, confidence, resamples, seed)
 
 
+def mean_rank_ic(predictions: pl.DataFrame) -> float | None:
+    """Mean over sessions of the rank IC, across instruments or, below five, over time; None if unknown."""
+    known = predictions.filter(pl.col("score").is_not_null())
+    cross_section = known["instrument_id"].n_unique() >= metrics.MIN_CROSS_SECTION
+    sessions = _rank_ics(known, cross_section)["rank_ic"].drop_nulls()
+    return float(sessions.to_numpy().mean()) if len(sessions) else None
+
+
+def _rank_ics(predictions: pl.DataFrame, cross_section: bool) -> pl.DataFrame:
+    """session_date, ic, rank_ic: means over the session's bars."""
+    coefficients = metrics.cross_sectional_ic if cross_section else metrics.ic_over_time
+    by_session = coefficients(predictions).group_by("session_date").agg(pl.col("ic", "rank_ic").mean())
+    return by_session.sort("session_date")
+
+
 def _check(predictions: pl.DataFrame) -> None:
     if predictions.is_empty():
         raise NotEnoughData("there are no predictions to evaluate", hint="widen start and end in nofx.toml")
@@ -148,13 +163,7 @@ def _bars_per_session(predictions: pl.DataFrame) -> float:
 
 def _session_series(predictions: pl.DataFrame, equity: pl.DataFrame, cross_section: bool) -> pl.DataFrame:
     """One row a session: ic, rank_ic, hits, calls, net_return, turnover."""
-    coefficients = metrics.cross_sectional_ic if cross_section else metrics.ic_over_time
-    by_session = (
-        coefficients(predictions)
-        .group_by("session_date")
-        .agg(pl.col("ic", "rank_ic").mean())
-        .sort("session_date")
-    )
+    by_session = _rank_ics(predictions, cross_section)
     counted = metrics.hits(predictions, cross_section=cross_section)
     return (
         session_returns(equity)

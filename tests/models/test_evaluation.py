@@ -11,7 +11,14 @@ from nofx_pipelines.errors import DataError, NotEnoughData
 from nofx_pipelines.lake.schemas import EQUITY, LEADERBOARD
 from nofx_pipelines.models import bootstrap, metrics
 from nofx_pipelines.models.deflated_sharpe import deflated_sharpe, moments
-from nofx_pipelines.models.evaluation import Evaluation, Trials, evaluate, paired_difference, session_returns
+from nofx_pipelines.models.evaluation import (
+    Evaluation,
+    Trials,
+    evaluate,
+    mean_rank_ic,
+    paired_difference,
+    session_returns,
+)
 from nofx_pipelines.models.portfolio import simulate
 from tests.models.test_ledger import FREE, Schedule
 from tests.models.worlds import bars_frame, predictions_frame
@@ -201,3 +208,16 @@ def test_few_sessions_give_values_without_intervals() -> None:
     assert result.rank_ic.value is not None
     assert (result.rank_ic.lo, result.rank_ic.hi) == (None, None)
     assert result.sessions["session_date"].max() == date(2024, 1, 1) + timedelta(days=29)
+
+
+@pytest.mark.parametrize("names", [12, 3])
+def test_a_folds_rank_ic_is_the_one_that_the_hold_out_is_judged_by(names: int) -> None:
+    predictions, bars = world(4, 0.5, names=names)
+    found = evaluate(predictions, bars, FREE, horizon=HORIZON, periods_per_year=252, resamples=100)
+    assert found.rank_ic_metric == ("rank_ic" if names > 4 else "rank_ic_time")
+    assert mean_rank_ic(predictions) == pytest.approx(found.rank_ic.value)
+
+
+def test_a_fold_without_returns_has_no_rank_ic() -> None:
+    predictions, _ = world(4)
+    assert mean_rank_ic(predictions.with_columns(pl.lit(None, pl.Float64).alias("forward_return"))) is None
