@@ -87,7 +87,7 @@ class Objective:
         try:
             outcome = self._walk(trial)
         except Exception as error:  # noqa: BLE001  a bad trial stops alone
-            outcome = Outcome(trial.number, "FAIL", reason=f"{type(error).__name__}: {error}")
+            outcome = Outcome(trial.number, "FAIL", reason=f"{type(error).__name__}: {str(error).strip()}")
         return replace(outcome, folds=len(self.folds), seconds=time.perf_counter() - began)
 
     def _walk(self, trial: Trial) -> Outcome:

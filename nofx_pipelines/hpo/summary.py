@@ -20,8 +20,9 @@ from nofx_pipelines.lake.schemas import HPO_TRIALS
 
 @dataclass(frozen=True, eq=False)
 class StudyResult:
-    """What a study found. ``trials`` are rows of HPO_TRIALS; their values are [rank IC, turnover, Sharpe ratio a horizon].
+    """What a study found.
 
+    ``trials`` are rows of HPO_TRIALS; their values are [rank IC, turnover, Sharpe ratio a horizon].
     ``best_value`` is the mean rank IC over the valid rows of the folds; ``importance`` sums to 1 (PED-ANOVA);
     ``pareto`` holds the trials that no other beats in both rank IC and turnover; ``failures`` has reasons.
     """

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 DIGEST_TAG = f"{PREFIX}onnx_sha256"
-_FOLDER = "model"
 _REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[0-9]+))?$")
 
 
@@ -63,14 +62,15 @@ def register_onnx(
 ) -> str:
     """Log ``onnx`` with signature and input example to a run, and register it as the next version."""
     digest = hashlib.sha256(onnx).hexdigest()
+    place = f"model-{digest[:12]}"  # a run may register several
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / _FOLDER
+        path = Path(folder) / place
         _write_model(path, onnx, feature_names, example)
         for file, content in files.items():
             (path / file).write_bytes(content)
-        client.log_artifacts(run_id, str(path), _FOLDER)
+        client.log_artifacts(run_id, str(path), place)
     _ensure_model(client, name)
-    source = f"{client.get_run(run_id).info.artifact_uri}/{_FOLDER}"
+    source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
     made = client.create_model_version(name, source, run_id, tags={**tags, DIGEST_TAG: digest})
     return str(made.version)
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from nofx_pipelines.errors import CodeChanged, ModelError
+from nofx_pipelines.lake.schemas import TRAINING_SET
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.models.lineage import Lineage, libraries, training_code
 from nofx_pipelines.models.tracking import Tracker
@@ -52,11 +53,13 @@ def reproduce(tracker: Tracker, lake: Lake, model: str) -> Reproduction:
     lineage = Lineage.from_tags(loaded.tags)
     title = f"{loaded.name}/{loaded.version}"
     _require_same_code(title, lineage)
+    training_set, folds = (
+        lake.table(lineage.universe, name).scan(version=_version(lineage, name)).collect()
+        for name in ("training_set", "folds")
+    )
     trained = train_final(
-        lake.table(lineage.universe, "training_set")
-        .scan(version=_version(lineage, "training_set"))
-        .collect(),
-        lake.table(lineage.universe, "folds").scan(version=_version(lineage, "folds")).collect(),
+        training_set.select(*TRAINING_SET.columns, *loaded.feature_names),
+        folds,
         family=lineage.family,
         params=lineage.params,
         seed=lineage.seed,

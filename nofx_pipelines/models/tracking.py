@@ -6,6 +6,7 @@ state (tracking URI, active run) is never set: everything goes through clients o
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -109,7 +110,7 @@ class Tracker:
 
     def prepare(self) -> None:
         """Create the database; it takes a few seconds the first time, so do it early."""
-        self.client.search_experiments(max_results=1)
+        _ = self.client
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -120,8 +121,10 @@ class Tracker:
         from mlflow import MlflowClient
 
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        with _quiet():
+        with _quiet(), (self.folder / "mlflow.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # migrations of two processes break each other
             client = MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+            client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
         return client
 

@@ -142,7 +142,9 @@ def test_pruning_looks_at_earlier_batches_only(world, tmp_path):
     assert result.count("PRUNED") > 0
     for number, state in result.trials.select("trial", "state").iter_rows():
         limits = thresholds(steps[: number - number % 4], 3)
-        below = [limit is not None and step < limit for step, limit in zip(steps[number], limits, strict=False)]
+        below = [
+            limit is not None and step < limit for step, limit in zip(steps[number], limits, strict=False)
+        ]
         assert (state == "PRUNED") == any(below), number
         assert not any(below[:-1])
 
@@ -160,7 +162,7 @@ def test_a_failed_trial_has_its_reason_and_the_others_count(world, tmp_path):
 
 def test_a_study_of_failures_says_why(world, tmp_path):
     space = SearchSpace("hopeless", (Parameter("lambda_l2", "float", -5.0, -1.0),), (-2.0,))
-    with pytest.raises(ModelError, match="(?s)none of the 3 trials .*lambda_l2"):
+    with pytest.raises(ModelError, match=r"(?s)none of the 3 trials .*lambda_l2"):
         run(world, tmp_path, SearchConfig(trials=3, seed=1), space)
 
 
@@ -195,8 +197,8 @@ KILLED = """
     folder = Path(sys.argv[1])
     frames = [pl.read_parquet(folder / f"{name}.parquet") for name in ("rows", "folds")]
     config = SearchConfig(trials=12, workers=int(sys.argv[2]), batch=4, seed=3)
-    result = run_study(*frames, gbdt_space(), config, folder=folder, name="cn", clock=lambda: datetime.now(UTC),
-        on_trial=lambda row: print(row["trial"], flush=True))
+    result = run_study(*frames, gbdt_space(), config, folder=folder, name="cn",
+        clock=lambda: datetime.now(UTC), on_trial=lambda row: print(row["trial"], flush=True))
     print(json.dumps(result.trials.select("trial", "state", "values", "params").rows()))
 """
 

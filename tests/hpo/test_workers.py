@@ -33,7 +33,9 @@ def plain(outcomes):
 
 
 def test_processes_answer_as_this_process_does(objective):
-    trials = [Trial(n, {"trees": 8 + n}, NO_LIMIT) for n in range(4)] + [Trial(4, {"max_depth": -9}, NO_LIMIT)]
+    trials = [Trial(n, {"trees": 8 + n}, NO_LIMIT) for n in range(4)] + [
+        Trial(4, {"max_depth": -9}, NO_LIMIT)
+    ]
     with evaluator(objective, 2) as two:
         answers = list(two.evaluate(trials))
     assert plain(answers) == plain(LocalEvaluator(objective).evaluate(trials))

@@ -1,0 +1,15 @@
+"""A real MLflow under a home of its own, created once a test session."""
+
+from __future__ import annotations
+
+import pytest
+
+from nofx_pipelines.models.tracking import Tracker
+
+
+@pytest.fixture(scope="session")
+def tracker(tmp_path_factory):
+    """A tracker; tests use model and experiment names of their own."""
+    found = Tracker(tmp_path_factory.mktemp("a home"))
+    found.prepare()
+    return found
