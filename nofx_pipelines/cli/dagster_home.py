@@ -9,21 +9,31 @@ _YAML = """\
 # Written by nofx. Storage is SQLite in this folder; pools limit what shares an accelerator.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   pools:
     default_limit: 1
 """
 
 
+_WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: nofx_pipelines.definitions
+      location_name: nofx
+"""
+
+
 def prepare_dagster_home(home: Path) -> Path:
-    """Create ``home/dagster`` with its ``dagster.yaml`` and point this process at both."""
+    """Create ``home/dagster`` with its settings and workspace, and point this process at the home."""
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    settings = folder / "dagster.yaml"
-    if not settings.exists():
-        draft = settings.with_suffix(f".{os.getpid()}.part")
-        draft.write_text(_YAML, encoding="utf-8")
-        draft.replace(settings)
+    for name, text in (("dagster.yaml", _YAML), ("workspace.yaml", _WORKSPACE)):
+        if not (folder / name).exists():
+            draft = folder / f".{name}.{os.getpid()}.part"
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(folder / name)
     os.environ["NOFX_HOME"] = str(home)
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder

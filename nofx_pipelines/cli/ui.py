@@ -16,23 +16,13 @@ from nofx_pipelines.config_file import load_config
 def serve(home: Path, port: int, mlflow_port: int) -> int:
     """Run both servers until Ctrl-C; returns the first exit status that is not zero."""
     load_config(home)
-    prepare_dagster_home(home)
+    workspace = prepare_dagster_home(home) / "workspace.yaml"
     from nofx_pipelines.models.tracking import Tracker
 
     tracker = Tracker(home)
     tracker.prepare()
     module = [sys.executable, "-m"]
-    dagster = [
-        *module,
-        "dagster",
-        "dev",
-        "-m",
-        "nofx_pipelines.definitions",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(port),
-    ]
+    dagster = [*module, "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
     mlflow = [*module, "mlflow", "server", "--backend-store-uri", tracker.tracking_uri]
     mlflow += ["--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"]
     say(f"Dagster  http://127.0.0.1:{port}")
