@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 from nofx_pipelines.cli.terminal import say
 from nofx_pipelines.config_file import load_config
 
+GRACE_SECONDS = 10.0
+
 
 def serve(home: Path, port: int, mlflow_port: int) -> int:
-    """Run both servers until Ctrl-C; returns the first exit status that is not zero."""
+    """Run both servers until Ctrl-C, or until one ends, whose exit status is returned."""
     load_config(home)
     workspace = prepare_dagster_home(home) / "workspace.yaml"
     from nofx_pipelines.models.tracking import Tracker
 
     tracker = Tracker(home)
     tracker.prepare()
-    module = [sys.executable, "-m"]
-    dagster = [*module, "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
-    mlflow = [*module, "mlflow", "server", "--backend-store-uri", tracker.tracking_uri]
-    mlflow += ["--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"]
+    dagster = ["dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+    mlflow = ["mlflow", "server", "--backend-store-uri", tracker.tracking_uri, "--workers", "1"]
+    mlflow += ["--host", "127.0.0.1", "--port", str(mlflow_port)]
     say(f"Dagster  http://127.0.0.1:{port}")
     say(f"MLflow   http://127.0.0.1:{mlflow_port}")
-    servers = [subprocess.Popen(command, start_new_session=True) for command in (dagster, mlflow)]
+    servers = [_start(command) for command in (dagster, mlflow)]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
-        return max(server.wait() for server in servers)
+        while all(server.poll() is None for server in servers):
+            time.sleep(0.5)
+        return next(server.returncode for server in servers if server.poll() is not None)
     except KeyboardInterrupt:
         return 0
     finally:
         for server in servers:
-            if server.poll() is None:
-                os.killpg(server.pid, signal.SIGINT)
-                server.wait(timeout=20)
+            _stop(server)
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    # MLflow's job runners serve its generative features, which nothing here uses
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command], start_new_session=True, env={**os.environ, **quiet}
+    )
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End a server and what it started: asked first, then told."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        try:
+            server.wait(timeout=GRACE_SECONDS)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
