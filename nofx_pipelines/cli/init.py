@@ -58,7 +58,7 @@ def init_home(
             raise ConfigError(
                 f"{home / FILE_NAME} is there already",
                 kept="it was left as it is",
-                hint=f"nofx init --home {home} --market hk --freq 1m --source files --path bars --name hk_real",
+                hint=f"nofx init --home {home} --source files --path bars/ --name hk_real",
             )
         write_default(home)
         say(f"wrote {home / FILE_NAME}: three simulated universes. Next: nofx run --home {home}")
@@ -117,7 +117,8 @@ def _files_feed(wish: Wish) -> FeedConfig:
         raise NotEnoughData(f"{path} holds {held}; asked was {asked}", kept="nothing was written")
     best = feeds[0]
     say(
-        f"{count(best.rows)} bars of {best.instruments} instruments, {best.market} {best.freq}, {best.start} to {best.last}"
+        f"{count(best.rows)} bars of {best.instruments} instruments, {best.market} {best.freq}, "
+        f"{best.start} to {best.last}"
     )
     for other in found.feeds:
         if other is not best:
