@@ -155,6 +155,12 @@ def test_no_sql_reads_a_file(filled, tmp_path, sql):
         query(filled, sql.format(secret))
 
 
+def test_no_sql_reads_a_python_variable(filled, monkeypatch):
+    monkeypatch.setattr("nofx_pipelines.lake.query.secret", pl.DataFrame({"a": [1]}), raising=False)
+    with pytest.raises(LakeError, match="secret does not exist"):
+        query(filled, "SELECT * FROM secret")
+
+
 def test_mistakes_and_types_without_a_column_are_clear(filled):
     with pytest.raises(LakeError, match='column "wieght" not found'):
         query(filled, "SELECT wieght FROM labels")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -18,6 +19,8 @@ def test_only_files_that_share_sessions_are_rewritten(lake, labels, days):
     version = table.replace(days[2], days[6], labels(days[2:6], weight=3.0))
     commit = CommitLog(table.folder).commit(version)
     assert (len(commit.added), len(commit.removed)) == (1, 1)
+    weights = table.scan().group_by("session_date").agg(pl.col("weight").sum()).sort("session_date").collect()
+    assert weights["weight"].to_list() == [3.0, 3.0, 9.0, 9.0, 9.0, 9.0, 3.0, 3.0]
 
 
 def test_carried_rows_keep_columns_that_the_new_ones_lack(lake, features, days):

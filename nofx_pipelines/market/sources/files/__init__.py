@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nofx_pipelines.config import SourceConfig
 
 if TYPE_CHECKING:
-    from nofx_pipelines.market.sources.files.describe import Description
+    from nofx_pipelines.market.sources.files.description import Description
     from nofx_pipelines.market.sources.files.source import FilesSource
 
 
@@ -23,7 +23,7 @@ def open_files(
 
 
 def describe(path: Path, *, now: datetime) -> Description:
-    """What lies under ``path``, with market and frequency guessed; see ``describe.describe``."""
-    from nofx_pipelines.market.sources.files.describe import describe as describing
+    """What lies under ``path``, with market and frequency guessed; see ``description.describe``."""
+    from nofx_pipelines.market.sources.files.description import describe as describing
 
     return describing(path, now=now)

@@ -122,6 +122,12 @@ def blocks(part: Part, *, limit: int | None = None) -> Iterator[bytes]:
             yield block
 
 
+def read_through(part: Part) -> None:
+    """Raises ``CorruptFile`` when the part cannot be read to its end."""
+    for _ in blocks(part):
+        pass
+
+
 def head_bytes(part: Part, size: int = 1 << 18) -> bytes:
     """The first decompressed bytes; a truncated container gives what can be had."""
     read = bytearray()

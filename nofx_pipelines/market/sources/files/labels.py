@@ -25,6 +25,7 @@ _OPENS = time(9, 0)
 _QUARTERS_MIN = 24
 """A day of quarter hours, before the volume's rhythm is trusted."""
 _RHYTHM = 1.15
+_FEW = 3
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,26 @@ class Verdict:
     evidence: str
 
 
-def infer_freq(rows: pl.DataFrame) -> str | None:
+def infer_freq(rows: pl.DataFrame, asked: str | None = None) -> str | None:
     """The most frequent gap between an instrument's neighbouring labels, as a frequency; ``None`` if unknown.
 
-    ``rows``: instrument_id, label. A gap of days, or labels at one time of day only, is ``1d``.
+    ``rows``: instrument_id, label. A gap of days, or labels at midnight only, is ``1d``. A gap seen once
+    or twice does not speak against the frequency ``asked`` for.
     """
+    midnight = not rows.is_empty() and bool((rows["label"].dt.time() == time(0)).all())
     distinct = rows.select("instrument_id", "label").unique().sort("instrument_id", "label")
     gaps = distinct.select(pl.col("label").diff().over("instrument_id").alias("gap")).drop_nulls()
     counts = gaps.group_by("gap").len().sort("len", "gap", descending=[True, False])
     if counts.is_empty():
-        midnight = bool((rows["label"].dt.time() == time(0)).all()) and not rows.is_empty()
         return "1d" if midnight else None
     gap: timedelta = counts["gap"][0]
+    if (
+        asked is not None
+        and not midnight
+        and counts["len"][0] < _FEW
+        and gap % DURATIONS[asked] == timedelta(0)
+    ):
+        return asked
     if gap >= timedelta(days=1):
         return "1d"
     return next((freq for freq, length in DURATIONS.items() if length == gap), _odd(gap))

@@ -68,6 +68,5 @@ class Layout:
     prev_close: Literal["row", "first_bar"] = "row"
     """``first_bar``: the column holds the last bar's close, the session's first row the session's."""
     knowledge_lag: timedelta = timedelta(0)
-    freq_from_close_time: bool = False
     notes: tuple[tuple[str, str, str], ...] = ()
     """Further decisions: matter, value, evidence."""

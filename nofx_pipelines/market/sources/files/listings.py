@@ -12,9 +12,9 @@ import polars as pl
 from nofx_pipelines.errors import NofxError
 from nofx_pipelines.lake.schemas import INSTRUMENTS
 from nofx_pipelines.market.rules import lots, tick_table
+from nofx_pipelines.market.sources.files.evidence import Held
 from nofx_pipelines.market.sources.files.opened import Found
 from nofx_pipelines.market.sources.files.spans import first_session
-from nofx_pipelines.market.sources.files.survey import Held
 
 _STOCK_LOT = 100.0
 _STOCK_TICK = 0.01

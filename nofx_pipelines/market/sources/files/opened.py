@@ -13,7 +13,7 @@ import polars as pl
 from nofx_pipelines.errors import CorruptFile, DataError, UnrecognisedFile
 from nofx_pipelines.market.sources import Decision
 from nofx_pipelines.market.sources.files import rejects
-from nofx_pipelines.market.sources.files.containers import Part, parts
+from nofx_pipelines.market.sources.files.containers import Part, parts, read_through
 from nofx_pipelines.market.sources.files.layout import Layout
 from nofx_pipelines.market.sources.files.parse import Symbols
 from nofx_pipelines.market.sources.files.raw import Head, read_head
@@ -112,11 +112,11 @@ def _take(opened: Opened, part: Part, *, market: str | None, freq: str | None, n
         return
     try:
         head = read_head(part)
-        if part.kind == "empty" or not head.rows:
-            _reject_file(opened, part.label, "empty_file", "no rows", now)
-            return
         layout = recognise(head)
-        if layout is None:
+        if not head.rows and (head.columns is None or layout is not None):
+            read_through(part)
+            _reject_file(opened, part.label, "empty_file", "no rows", now)
+        elif layout is None:
             opened.left_out.append(
                 Decision(part.label, "format", "not recognised", f"columns: {head.seen()}")
             )
@@ -167,7 +167,10 @@ def _survey(
     key = (_state(part.path), part.label, market, freq)
     if key not in _surveys:
         _make_room(_surveys)
-        named = from_file_name(part.label, market=market) if "symbol" not in layout.columns else None
+        named = None
+        if "symbol" not in layout.columns:
+            kind, exchange = layout.crypto_kind, layout.exchange
+            named = from_file_name(part.label, market=market, exchange=exchange, kind=kind)
         symbols = Symbols(layout, market, named)
         _surveys[key] = (survey(part, head, layout, symbols, freq=freq, source=SOURCE, now=now), symbols)
     return _surveys[key]

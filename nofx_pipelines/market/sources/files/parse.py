@@ -14,6 +14,7 @@ from nofx_pipelines.market.sources.files.times import wall_clock
 from nofx_pipelines.market.venues import Listing
 
 PRICES = ("open", "high", "low", "close")
+_RAW = "raw:"
 _MISSING = ("", "null", "none", "na", "n/a", "nan", "-", "--")
 _ALLOWED = {
     "status": ("traded", "no_trade", "suspended", "halted", "padded", "source_hole"),
@@ -60,24 +61,24 @@ class Symbols:
 
 
 def parse(
-    frame: pl.DataFrame, layout: Layout, symbols: Symbols, *, naive_is_bad: bool = False
+    frame: pl.DataFrame, layout: Layout, symbols: Symbols, *, zoned: bool | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """``(typed, bad)``: rows with the columns of ``TYPED``; ``LINE``, instrument_id, rule, reason, value.
 
-    Every row of ``frame`` is in one of the two.
+    Every row of ``frame`` is in one of the two. ``zoned``: whether times must (True) or must not (False)
+    name their zone, None where both may.
     """
-    keyed = _with_instrument(frame, layout, symbols)
-    typed = keyed.select(LINE, "instrument_id", *_time_columns(layout, frame), *_value_columns(layout, frame))
+    typed = frame.select(LINE, *_time_columns(layout, frame), *_value_columns(layout, frame))
+    typed.insert_column(1, _instruments(frame, layout, symbols))
     checks = [
         *_symbol_checks(layout, symbols),
-        *_time_checks(layout, naive_is_bad=naive_is_bad),
+        *_time_checks(layout, zoned),
         *_number_checks(layout),
         *_text_checks(layout),
         *_completeness(layout),
     ]
-    whole = pl.concat(
-        [typed, keyed.select(pl.exclude(LINE, "instrument_id").name.prefix("raw_"))], how="horizontal"
-    )
+    raw = frame.select(pl.exclude(LINE).name.prefix(_RAW))
+    whole = pl.concat([typed, raw], how="horizontal")
     judged = whole.with_columns(_first_failure(checks).alias("failed"))
     good = judged.filter(pl.col("failed").is_null()).select(
         pl.col(name).cast(dtype) for name, dtype in TYPED.items()
@@ -113,22 +114,19 @@ def _explained(failed: pl.DataFrame, checks: list[_Check]) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _with_instrument(frame: pl.DataFrame, layout: Layout, symbols: Symbols) -> pl.DataFrame:
+def _instruments(frame: pl.DataFrame, layout: Layout, symbols: Symbols) -> pl.Series:
+    """Each row's identifier, null where its symbol names nothing."""
     column = layout.columns.get("symbol")
     if column is None:
         known = symbols.fallback.instrument_id if symbols.fallback is not None else None
-        return frame.with_columns(pl.lit(known, dtype=pl.String).alias("instrument_id"))
-    text = pl.col(column).cast(pl.String, strict=False).str.strip_chars()
+        return pl.Series("instrument_id", [known], dtype=pl.String).new_from_index(0, frame.height)
+    text = frame[column].cast(pl.String, strict=False).str.strip_chars()
     if frame.schema[column].is_integer():
-        width = 6 if symbols.market == "cn" else 5
-        text = text.str.zfill(width)  # a code stored as a number lost its leading zeros
-    named = frame.with_columns(text.alias("instrument_id"))
-    ids = symbols.ids(named["instrument_id"].drop_nulls().unique().sort().to_list())
-    return named.with_columns(
-        pl.col("instrument_id").replace_strict(ids, default=None, return_dtype=pl.String)
-        if ids
-        else pl.lit(None, dtype=pl.String).alias("instrument_id")
-    )
+        # a code stored as a number lost its leading zeros
+        text = text.str.zfill(6 if symbols.market == "cn" else 5)
+    ids = symbols.ids(text.drop_nulls().unique().sort().to_list())
+    named = text.replace_strict(ids or {"": None}, default=None, return_dtype=pl.String)
+    return named.alias("instrument_id")
 
 
 def _time_columns(layout: Layout, frame: pl.DataFrame) -> list[pl.Expr]:
@@ -173,7 +171,7 @@ def _text(column: str) -> pl.Expr:
 
 def _symbol_checks(layout: Layout, symbols: Symbols) -> list[_Check]:
     column = layout.columns.get("symbol")
-    value = pl.lit(None, dtype=pl.String) if column is None else pl.col(f"raw_{column}")
+    value = pl.lit(None, dtype=pl.String) if column is None else pl.col(f"{_RAW}{column}")
     checks = [_Check("bad_symbol", "no instrument has this symbol", pl.col("instrument_id").is_null(), value)]
     if symbols.market is not None:
         foreign = ~pl.col("instrument_id").str.starts_with(f"{symbols.market.upper()}.")
@@ -182,18 +180,20 @@ def _symbol_checks(layout: Layout, symbols: Symbols) -> list[_Check]:
     return checks
 
 
-def _time_checks(layout: Layout, *, naive_is_bad: bool) -> list[_Check]:
-    raw = pl.col(f"raw_{layout.columns['label']}")
+def _time_checks(layout: Layout, zoned: bool | None) -> list[_Check]:
+    raw = pl.col(f"{_RAW}{layout.columns['label']}")
     checks = [_Check("bad_time", "not a time in [1970, 2100)", pl.col("label").is_null(), raw)]
     if "ts_close" in layout.columns:
-        raw_close = pl.col(f"raw_{layout.columns['ts_close']}")
+        raw_close = pl.col(f"{_RAW}{layout.columns['ts_close']}")
         unread = pl.col("label_close").is_null()
         checks.append(_Check("bad_time", "not a time in [1970, 2100)", unread, raw_close))
         backwards = pl.col("label_close") <= pl.col("label")
         checks.append(_Check("bad_time", "the bar closes before it opens", backwards, raw_close))
-    if naive_is_bad:
-        reason = "no time zone, where other rows of the file name one"
-        checks.append(_Check("mixed_time_zone", reason, ~pl.col("aware"), raw))
+    if zoned is not None:
+        reason = (
+            "no time zone, where most rows name one" if zoned else "a time zone, where most rows name none"
+        )
+        checks.append(_Check("mixed_time_zone", reason, pl.col("aware") != zoned, raw))
     return checks
 
 
@@ -202,7 +202,7 @@ def _number_checks(layout: Layout) -> list[_Check]:
     for name in NUMBERS:
         if (column := layout.columns.get(name)) is None:
             continue
-        raw = pl.col(f"raw_{column}")
+        raw = pl.col(f"{_RAW}{column}")
         text = raw.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
         unread = pl.col(name).is_null() & text.is_not_null() & ~text.is_in(_MISSING)
         checks.append(_Check("not_a_number", f"{name} is not a number", unread, raw))
@@ -231,7 +231,7 @@ def _completeness(layout: Layout) -> list[_Check]:
         idle = idle | (pl.col("volume").is_null() & (pl.col("status") == "source_hole"))
     checks = []
     for name in REQUIRED:
-        raw = pl.col(f"raw_{layout.columns[name]}").cast(pl.String, strict=False)
+        raw = pl.col(f"{_RAW}{layout.columns[name]}").cast(pl.String, strict=False)
         missing = pl.col(name).is_null() & ~(empty & idle.fill_null(value=False))
         nan = raw.str.strip_chars().str.to_lowercase() == "nan"
         checks.append(_Check("not_finite", f"{name} is NaN", missing & nan.fill_null(value=False), raw))

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime
 
 import polars as pl
 
@@ -170,7 +171,7 @@ def _split(frame: pl.DataFrame, bad: list[BadLine], head: Head) -> RawBlock:
 def _columnar_head(part: Part) -> Head:
     block = next(_columnar_blocks(part, rows=200))
     frame = block.frame.drop(LINE)
-    text = [["" if cell is None else str(cell) for cell in row] for row in frame.iter_rows()]
+    text = [["" if cell is None else str(cell) for cell in row] for row in printable(frame).iter_rows()]
     return Head(part.label, tuple(frame.columns), tuple(tuple(row) for row in text), kind=part.kind)
 
 
@@ -199,6 +200,27 @@ def _scan(part: Part) -> pl.LazyFrame:
     if part.member is None and not part.gzipped:
         return scan(part.path)
     return scan(io.BytesIO(b"".join(blocks(part, limit=MAX_COLUMNAR_BYTES))))
+
+
+def printable(frame: pl.DataFrame) -> pl.DataFrame:
+    """Dates and times as text; those that Python cannot hold as their stored number."""
+    earliest, latest = datetime(1, 1, 1), datetime(9999, 12, 31)
+    shown = []
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, pl.Datetime):
+            column = pl.col(name).dt.replace_time_zone(None)
+            fits = column.is_between(earliest, latest)
+            text = pl.when(fits).then(column).dt.to_string("iso")
+            shown.append(pl.coalesce(text, pl.col(name).to_physical().cast(pl.String)).alias(name))
+        elif dtype.is_temporal():
+            shown.append(pl.col(name).to_physical().cast(pl.String) if dtype != pl.Date else _date(name))
+    return frame.with_columns(shown)
+
+
+def _date(name: str) -> pl.Expr:
+    fits = pl.col(name).is_between(date(1, 1, 1), date(9999, 12, 31))
+    text = pl.when(fits).then(pl.col(name)).dt.to_string("iso")
+    return pl.coalesce(text, pl.col(name).to_physical().cast(pl.String)).alias(name)
 
 
 def _plain_types(frame: pl.DataFrame) -> pl.DataFrame:

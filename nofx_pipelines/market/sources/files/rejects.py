@@ -9,7 +9,7 @@ from datetime import datetime
 import polars as pl
 
 from nofx_pipelines.lake.schemas import QUARANTINE
-from nofx_pipelines.market.sources.files.raw import LINE, BadLine
+from nofx_pipelines.market.sources.files.raw import LINE, BadLine, printable
 
 SCHEMA = {name: dtype for name, dtype in QUARANTINE.columns.items() if name != "run_id"}
 _RAW_CHARS = 2_000
@@ -40,7 +40,7 @@ def of_rows(bad: pl.DataFrame, raw: pl.DataFrame, label: str, *, source: str, no
     """One reject a row of ``bad`` (``LINE``, instrument_id, rule, reason, value); ``raw`` holds its cells."""
     if bad.is_empty():
         return empty()
-    joined = bad.sort(LINE).join(raw, on=LINE, how="left", maintain_order="left", suffix="__raw")
+    joined = bad.sort(LINE).join(printable(raw), on=LINE, how="left", maintain_order="left", suffix="__raw")
     names = raw.columns[1:]
     cells = joined.select(pl.col(name if name not in bad.columns else f"{name}__raw") for name in names)
     found = bad.sort(LINE).select(LINE, "instrument_id", "rule", "reason", "value").iter_rows()

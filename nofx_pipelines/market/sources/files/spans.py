@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from nofx_pipelines.market.sources.files.evidence import Held
 from nofx_pipelines.market.sources.files.labels import ZONES
-from nofx_pipelines.market.sources.files.survey import Held, Survey
+from nofx_pipelines.market.sources.files.survey import Survey
 
 
 def first_session(found: Survey, held: Held) -> date:

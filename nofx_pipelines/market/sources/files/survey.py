@@ -10,36 +10,18 @@ import polars as pl
 
 from nofx_pipelines.market.sources.files import labels, rejects
 from nofx_pipelines.market.sources.files.containers import Part
+from nofx_pipelines.market.sources.files.evidence import Held, held_instruments
 from nofx_pipelines.market.sources.files.labels import Verdict
 from nofx_pipelines.market.sources.files.layout import Labels, Layout
 from nofx_pipelines.market.sources.files.parse import Symbols, parse
 from nofx_pipelines.market.sources.files.raw import Head, RawBlock, read_blocks
-from nofx_pipelines.market.sources.files.units import UnitDecision, UnitEvidence, decide
 from nofx_pipelines.market.venues import Listing
 
 _EVIDENCE_ROWS = 4_000_000
 """Rows whose values are kept for the statistics; counts and spans are over all rows."""
-_NEWEST = 60
-FINEST = 1e-8
-"""The step of prices and volumes that show no coarser one."""
-_LOTS = (10_000, 5_000, 4_000, 2_500, 2_000, 1_500, 1_000, 800, 600, 500, 400, 300, 250, 200, 100, 50, 10)
 MAX_REJECTS = 100_000
 """Rejects a part is listed with one by one; further ones are counted in one."""
 _KEPT = ("instrument_id", "label", "label_close", "aware", "close", "volume", "amount")
-
-
-@dataclass(frozen=True)
-class Held:
-    """One instrument of one part: rows, first and last label as written, what its values show."""
-
-    listing: Listing
-    rows: int
-    first: datetime
-    last: datetime
-    units: UnitDecision
-    lot: float
-    tick: float
-    last_close: float | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +29,8 @@ class Survey:
     """What one pass found in a part.
 
     ``freq`` is ``None`` when no row tells; ``rejected`` are rows of the quarantine table; ``other_freqs``
-    counts rows that a ``freq`` column gives to another frequency.
+    counts rows that a ``freq`` column gives to another frequency; ``zoned``, where some rows name a zone
+    and some do not, is what most do.
     """
 
     part: Part
@@ -59,7 +42,7 @@ class Survey:
     labels_evidence: str
     zone: Verdict
     price_basis: Verdict
-    mixed_zones: bool
+    zoned: bool | None
     rejected: pl.DataFrame
     other_freqs: dict[str, int] = field(default_factory=dict)
 
@@ -83,6 +66,7 @@ class _Pass:
     rejected: list[pl.DataFrame] = field(default_factory=list)
     other_freqs: dict[str, int] = field(default_factory=dict)
     size: int = 0
+    named_freq: bool = False
     listed: int = 0
     unlisted: int = 0
 
@@ -102,21 +86,22 @@ def survey(
     ``freq`` is the frequency asked for, taken where the rows cannot tell theirs.
     Raises ``CorruptFile`` when it cannot be read to its end.
     """
-    found = _read(part, head, layout, symbols, freq, source=source, now=now, naive_is_bad=False)
+    found = _read(part, head, layout, symbols, freq, source=source, now=now, zoned=None)
     aware = sum(int(span["aware"].sum()) for span in found.spans)
-    mixed = 0 < aware < sum(int(span["rows"].sum()) for span in found.spans)
-    if mixed:
-        found = _read(part, head, layout, symbols, freq, source=source, now=now, naive_is_bad=True)
+    naive = sum(int(span["rows"].sum()) for span in found.spans) - aware
+    zoned = aware >= naive if aware and naive else None
+    if zoned is not None:
+        found = _read(part, head, layout, symbols, freq, source=source, now=now, zoned=zoned)
     rejected = pl.concat([rejects.empty(), *found.rejected])
     rows = pl.concat(found.kept) if found.kept else _nothing()
-    return _conclude(part, head, layout, symbols, rows, found, rejected, freq=freq, mixed=mixed)
+    return _conclude(part, head, layout, symbols, rows, found, rejected, freq=freq, zoned=zoned)
 
 
 def blocks_of(survey: Survey, symbols: Symbols) -> Iterator[pl.DataFrame]:
     """The part's usable rows again, typed, block by block."""
     for block in read_blocks(survey.part, survey.head):
         if block.frame.height:
-            yield parse(block.frame, survey.layout, symbols, naive_is_bad=survey.mixed_zones)[0]
+            yield parse(block.frame, survey.layout, symbols, zoned=survey.zoned)[0]
 
 
 def _read(
@@ -128,13 +113,13 @@ def _read(
     *,
     source: str,
     now: datetime,
-    naive_is_bad: bool,
+    zoned: bool | None,
 ) -> _Pass:
     found = _Pass()
     for block in read_blocks(part, head):
         bad = None
         if block.frame.height:
-            good, bad = parse(block.frame, layout, symbols, naive_is_bad=naive_is_bad)
+            good, bad = parse(block.frame, layout, symbols, zoned=zoned)
             _gather(found, _of_freq(found, good, freq))
         _list_rejects(found, block, bad, part.label, source=source, now=now)
     if found.unlisted:
@@ -162,6 +147,7 @@ def _of_freq(found: _Pass, rows: pl.DataFrame, freq: str | None) -> pl.DataFrame
     """The rows that a ``freq`` column does not give to another frequency."""
     if freq is None or rows["freq"].null_count() == rows.height:
         return rows
+    found.named_freq = rows["freq"].null_count() == 0
     other = rows.filter(pl.col("freq") != freq)
     for name, count in other.group_by("freq").len().sort("freq").iter_rows():
         found.other_freqs[name] = found.other_freqs.get(name, 0) + count
@@ -208,10 +194,10 @@ def _conclude(
     rejected: pl.DataFrame,
     *,
     freq: str | None,
-    mixed: bool,
+    zoned: bool | None,
 ) -> Survey:
     listings = symbols.listings()
-    seen_freq = _freq(rows, layout) or freq
+    seen_freq = _freq(rows, found, freq) or freq
     market = _market(rows, listings) or symbols.market or "crypto"
     zone = _zone(rows, market, layout)
     if rows.is_empty() or seen_freq is None:
@@ -219,7 +205,7 @@ def _conclude(
     else:
         local = _local(rows, zone.value, market)
         which, evidence = labels.infer_labels(local, market=market, freq=seen_freq, layout=layout)
-    held = _all_held(rows, found.spans, listings, layout, seen_freq)
+    held = held_instruments(rows, found.spans, listings, layout, seen_freq)
     return Survey(
         part,
         head,
@@ -230,22 +216,23 @@ def _conclude(
         evidence,
         zone,
         _basis(rows, layout, held),
-        mixed,
+        zoned,
         rejected,
         found.other_freqs,
     )
 
 
-def _freq(rows: pl.DataFrame, layout: Layout) -> str | None:
-    if layout.freq_from_close_time and rows.height:
-        length = rows.select(
-            (pl.col("label_close") - pl.col("label")).dt.total_seconds(fractional=True).round(0)
-        )
-        seconds = length.to_series().mode().min()
+def _freq(rows: pl.DataFrame, found: _Pass, asked: str | None) -> str | None:
+    """By a ``freq`` column, else by the bars' length where both ends are known, else by the gaps."""
+    if asked is not None and found.named_freq and rows.height:
+        return asked
+    lengths = (rows["label_close"] - rows["label"]).drop_nulls().dt.total_seconds(fractional=True).round(0)
+    if lengths.len():
+        usual = lengths.mode().min()
         for name, duration in labels.DURATIONS.items():
-            if seconds == duration.total_seconds():
+            if usual == duration.total_seconds():
                 return name
-    return labels.infer_freq(rows)
+    return labels.infer_freq(rows, asked)
 
 
 def _market(rows: pl.DataFrame, listings: dict[str, Listing]) -> str | None:
@@ -264,75 +251,6 @@ def _zone(rows: pl.DataFrame, market: str, layout: Layout) -> Verdict:
 def _local(rows: pl.DataFrame, zone: str, market: str) -> pl.DataFrame:
     stamps = pl.col("label").dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     return rows.with_columns(stamps.dt.convert_time_zone(labels.ZONES[market]).dt.replace_time_zone(None))
-
-
-def _all_held(
-    rows: pl.DataFrame,
-    spans: list[pl.DataFrame],
-    listings: dict[str, Listing],
-    layout: Layout,
-    freq: str | None,
-) -> dict[str, Held]:
-    """Every instrument met: spans over all its rows, units from those kept for the statistics."""
-    if not spans:
-        return {}
-    whole = (
-        pl.concat(spans)
-        .group_by("instrument_id")
-        .agg(pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
-        .sort("instrument_id")
-    )
-    traded = rows.filter((pl.col("volume") > 0) & (pl.col("close") > 0))
-    by_instrument = traded.partition_by("instrument_id", as_dict=True, include_key=True)
-    held = {}
-    for identifier, count, first, last in whole.iter_rows():
-        one = by_instrument.get((identifier,), traded.clear())
-        listing = listings[identifier]
-        asset = listing.asset_class
-        units = decide(layout, _evidence(one, freq), market=listing.market, asset_class=asset)
-        lot = FINEST if units.volume_is_quote else _lot(one["volume"] * units.units.volume)
-        latest = one.sort("label", "close")["close"]
-        last_close = None if latest.is_empty() else float(latest[-1])
-        held[identifier] = Held(listing, count, first, last, units, lot, _step(one["close"]), last_close)
-    return held
-
-
-def _evidence(traded: pl.DataFrame, freq: str | None) -> UnitEvidence:
-    minutes = labels.DURATIONS[freq].total_seconds() / 60 if freq in labels.DURATIONS else 1.0
-    k = traded.filter(pl.col("amount") > 0).select(
-        "label", k=pl.col("amount") / pl.col("volume") / pl.col("close")
-    )
-    newest = k.sort("label", "k", descending=True).head(_NEWEST)
-    notional = (traded["volume"] * traded["close"]).median()
-    return UnitEvidence(
-        _float(k["k"].median()),
-        _float(newest["k"].median()),
-        _float(k["k"].quantile(0.05)),
-        _float(k["k"].quantile(0.95)),
-        None if notional is None else _float(notional) / minutes,  # type: ignore[operator]
-    )
-
-
-def _float(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
-
-
-def _lot(volume: pl.Series) -> float:
-    """The largest usual lot of which every volume is a multiple; a decimal step where they are not whole."""
-    if volume.is_empty():
-        return 1.0
-    if bool((volume % 1 != 0).any()):
-        return _step(volume)
-    return float(next((size for size in _LOTS if bool((volume % size == 0).all())), 1))
-
-
-def _step(values: pl.Series) -> float:
-    """The largest of 1, 0.1, 0.01 … of which every value is a multiple."""
-    for digits in range(8):
-        scaled = values * 10.0**digits
-        if bool(((scaled - scaled.round(0)).abs() <= 1e-9 * scaled.abs() + 1e-6).all()):
-            return float(10.0**-digits)
-    return FINEST
 
 
 def _basis(rows: pl.DataFrame, layout: Layout, held: dict[str, Held]) -> Verdict:

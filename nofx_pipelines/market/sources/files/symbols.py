@@ -56,8 +56,12 @@ def resolve(
         return None
 
 
-def from_file_name(label: str, *, market: str | None = None) -> Listing | None:
+def from_file_name(
+    label: str, *, market: str | None = None, exchange: str = UNKNOWN_EXCHANGE, kind: str = "SPOT"
+) -> Listing | None:
     """The listing that a file's name holds, innermost name first.
+
+    ``exchange`` and ``kind`` hold for a crypto pair whose file name does not say them.
 
     >>> from_file_name("binance_spot_ADABTC-1m-2021-11-27.csv.gz").instrument_id
     'CRYPTO.BINANCE.SPOT.ADA-BTC'
@@ -66,7 +70,7 @@ def from_file_name(label: str, *, market: str | None = None) -> Listing | None:
     """
     for name in reversed(re.split(r"[!/\\]", label)):
         try:
-            found = _from_stem(name.upper(), market)
+            found = _from_stem(name.upper(), market, exchange, kind)
         except DataError:
             continue
         if found:
@@ -130,7 +134,7 @@ def _crypto(base: str, quote: str, exchange: str, kind: str) -> Listing:
     return listing(make_instrument_id("crypto", exchange, f"{base}-{quote}", kind))
 
 
-def _from_stem(stem: str, market: str | None) -> Listing | None:
+def _from_stem(stem: str, market: str | None, exchange: str, kind: str) -> Listing | None:
     for pattern in (_CN_SUFFIXED, _CN_PREFIXED, _HK_PREFIXED, _HK_SUFFIXED):
         guarded = re.search(rf"(?<![A-Z0-9]){pattern.pattern}(?![0-9])", stem)
         if guarded and (found := _stock(guarded[0], market)):
@@ -140,8 +144,8 @@ def _from_stem(stem: str, market: str | None) -> Listing | None:
         sizes = (6,) if market == "cn" else (4, 5)
         bare = [word for word in words if word.isdigit() and len(word) in sizes]
         return _stock(bare[0], market) if bare else None
-    exchange = next((word for word in words if word in _VENUES), UNKNOWN_EXCHANGE)
-    kind = "PERP" if _PERPETUAL_WORDS & set(words) else "SPOT"
+    exchange = next((word for word in words if word in _VENUES), exchange)
+    kind = "PERP" if _PERPETUAL_WORDS & set(words) else kind
     pairs = [found for word in words if len(word) >= 5 and (found := _split_pair(word, exchange, kind))]
     if pairs:
         return pairs[0]

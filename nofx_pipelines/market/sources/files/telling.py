@@ -6,9 +6,10 @@ from collections import defaultdict
 
 from nofx_pipelines.market.sources import Decision
 from nofx_pipelines.market.sources.files import units
+from nofx_pipelines.market.sources.files.evidence import Held
 from nofx_pipelines.market.sources.files.opened import Opened
 from nofx_pipelines.market.sources.files.spans import first_session, last_session
-from nofx_pipelines.market.sources.files.survey import Held, Survey
+from nofx_pipelines.market.sources.files.survey import Survey
 
 _SHOWN = 8
 _PARTS = 50
@@ -58,9 +59,9 @@ def _of_part(found: Survey) -> list[Decision]:
     ]
     if layout.prev_close == "first_bar":
         told.append(Decision(subject, "prev_close", "last_close of a session's first bar", ""))
-    if found.mixed_zones:
-        evidence = "other rows name their offset"
-        told.append(Decision(subject, "time zone", "rows without a zone are rejected", evidence))
+    if found.zoned is not None:
+        which, most = ("without", "name one") if found.zoned else ("with", "name none")
+        told.append(Decision(subject, "time zone", f"rows {which} a zone are rejected", f"most rows {most}"))
     if found.rejected.height:
         counts = found.rejected["rule"].value_counts().sort("rule")
         evidence = ", ".join(f"{rule} {count}" for rule, count in counts.iter_rows())

@@ -15,9 +15,9 @@ _EARLIEST, _LATEST = datetime(1970, 1, 1), datetime(2100, 1, 1)
 def wall_clock(column: str, dtype: pl.DataType) -> tuple[pl.Expr, pl.Expr]:
     """``(wall, aware)``: the time as written, in UTC where the row says its offset, and whether it does.
 
-    Integers are epochs by their size: below 1e11 seconds, below 1e14 milliseconds, below 1e17
-    microseconds, else nanoseconds; eight digits that start with 19 or 20 are a date. What cannot be
-    read, and what lies outside [1970, 2100), is null.
+    Digits alone are a date or a time of day by day (8, 12 or 14 of them, from 19 or 20 on), or an epoch by
+    their number: 9 or 10 seconds, 12 or 13 milliseconds, 15 or 16 microseconds, 18 or 19 nanoseconds.
+    What cannot be read, and what lies outside [1970, 2100), is null.
     """
     wall, aware = _parsed(column, dtype)
     return pl.when(wall.is_between(_EARLIEST, _LATEST, closed="left")).then(wall), aware
@@ -45,7 +45,8 @@ def _from_text(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     plain = plain.str.replace_all("/", "-", literal=True).str.replace(r"^(\S{8,10})T", "$1 ")
     written = pl.coalesce(plain.str.to_datetime(each, strict=False, time_unit="us") for each in _LAYOUTS)
     written = written - _offset(offset)
-    epoch = _epoch(text.cast(pl.Int64, strict=False))
+    sized = text.str.len_chars().is_in([9, 10, 12, 13, 15, 16, 18, 19])
+    epoch = _epoch(pl.when(sized).then(text).cast(pl.Int64, strict=False))
     wall = pl.when(compact).then(_compact(text)).when(digits).then(epoch).otherwise(written)
     return wall, ((digits & ~compact) | offset.is_not_null()).fill_null(value=False)
 

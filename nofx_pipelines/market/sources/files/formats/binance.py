@@ -56,7 +56,6 @@ def recognise(head: Head) -> Layout | None:
         exchange="BINANCE",
         crypto_kind=value,
         knowledge_lag=timedelta(seconds=1),
-        freq_from_close_time=True,
         notes=(("kind", value, evidence),) if futures else (),
     )
 
