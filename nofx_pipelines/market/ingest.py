@@ -75,7 +75,7 @@ def ingest(
     """
     began = time.perf_counter()
     market, freq = feed.market, feed.freq
-    sources = _opened(feed, start, end, now)
+    sources = _opened(feed, now)
     trading = calendar(market)
     sessions = sessions_between(trading, start, end)
     table = lake.table(market, f"source_bars_{freq}")
@@ -105,7 +105,7 @@ def pending_sessions(
     lake: Lake, feed: FeedConfig, *, start: date, end: date, now: datetime, code_version: str
 ) -> list[date]:
     """The sessions in ``[start, end)`` that `ingest` would read again."""
-    sources = _opened(feed, start, end, now)
+    sources = _opened(feed, now)
     trading = calendar(feed.market)
     sessions = sessions_between(trading, start, end)
     inputs = _inputs(sources, sessions, trading, now)
@@ -118,17 +118,18 @@ def refresh_instruments(
 ) -> int:
     """Write what the sources of one market's feeds know of its instruments; how many there are now."""
     for feed in feeds:
-        end = feed.end or now.date() + timedelta(days=1)
         table = lake.table(feed.market, feed.source_bars)
         work = _Ingestion(lake, table, calendar(feed.market), feed, now, run_id, code_version)
-        work.merge(INSTRUMENTS, [source.instruments() for source in _opened(feed, feed.start, end, now)])
+        work.merge(INSTRUMENTS, [source.instruments() for source in _opened(feed, now)])
     stamp = lake.table(feeds[0].market, "instruments").stamp()
     return stamp.rows if stamp else 0
 
 
-def _opened(feed: FeedConfig, start: date, end: date, now: datetime) -> list[Source]:
+def _opened(feed: FeedConfig, now: datetime) -> list[Source]:
+    """The chain over the feed's whole span: what a source delivers does not depend on the range asked for."""
+    end = feed.end or now.date() + timedelta(days=1)
     return [
-        open_source(link, market=feed.market, freq=feed.freq, start=start, end=end, now=now)
+        open_source(link, market=feed.market, freq=feed.freq, start=feed.start, end=end, now=now)
         for link in feed.sources
     ]
 

@@ -17,7 +17,7 @@ from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market import ingest as ingest_module
 from nofx_pipelines.market.gaps import GAPS_NO_TRADE, GAPS_SUSPENDED
-from nofx_pipelines.market.ingest import IngestResult, ingest
+from nofx_pipelines.market.ingest import IngestResult, ingest, pending_sessions
 from nofx_pipelines.market.sessions import calendar
 from nofx_pipelines.market.sources import Decision
 
@@ -303,3 +303,22 @@ def test_real_hong_kong_minutes_arrive_whole(real_data: Path, tmp_path: Path) ->
     rules = lake.table("hk", "quarantine").scan().collect()
     assert rules["rule"].unique().to_list() == ["out_of_session"]
     assert ingest(lake, feed, run_id="r2", **options).sessions == ()
+
+
+def test_a_part_of_the_history_is_what_the_whole_would_have(tmp_path):
+    """The simulator begins with the feed, whatever range is asked for."""
+    source = SourceConfig(kind="simulated", instruments=4)
+    feed = FeedConfig(market="cn", freq="1d", sources=(source,), start=date(2024, 1, 1), end=date(2024, 4, 1))
+    now = datetime(2025, 1, 1, tzinfo=UTC)
+    part, whole = Lake(tmp_path / "part"), Lake(tmp_path / "whole")
+    run = {"now": now, "run_id": "r", "code_version": "c"}
+    ingest(part, feed, start=date(2024, 2, 1), end=date(2024, 3, 1), **run)
+    ingest(whole, feed, start=feed.start, end=feed.end, **run)
+    february = [
+        lake.table("cn", "source_bars_1d").scan(start=date(2024, 2, 1), end=date(2024, 3, 1)).collect()
+        for lake in (part, whole)
+    ]
+    assert february[0].height > 40
+    assert february[0].sort("instrument_id", "ts_open").equals(february[1].sort("instrument_id", "ts_open"))
+    pending = {"start": date(2024, 2, 5), "end": date(2024, 3, 1), "now": now, "code_version": "c"}
+    assert pending_sessions(whole, feed, **pending) == []
