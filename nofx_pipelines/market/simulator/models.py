@@ -33,15 +33,17 @@ class VolatilityModel:
     """
 
     market_persistence: float = 0.975
-    market_spread: float = 0.44
+    market_spread: float = 0.38
     own_persistence: float = 0.95
-    own_spread: float = 0.46
+    own_spread: float = 0.20
     sector_persistence: float = 0.96
     sector_spread: float = 0.20
     fast_spread: float = 0.40
     slow_spread: float = 0.45
-    tail_df: float = 9.0
-    """Degrees of freedom of daily innovations."""
+    common_df: float = 5.0
+    """Degrees of freedom of daily market and sector innovations."""
+    own_df: float = 30.0
+    """Of daily idiosyncratic ones."""
     minute_df: float = 4.5
 
 
@@ -95,12 +97,12 @@ MODELS: dict[str, MarketModel] = {
         market_share=0.25,
         sector_share=0.22,
         sectors=_EQUITY_SECTORS,
-        overnight_share=0.22,
+        overnight_share=0.16,
         bounce=0.01,
-        drift=0.12,
-        news_rate=0.016,
+        drift=0.2,
+        news_rate=0.012,
         news_up=0.82,
-        news_size=0.06,
+        news_size=0.07,
         price_range=(6.0, 90.0),
         turnover=(8e7, 3e9),
         mean_trade=25_000.0,
@@ -108,7 +110,7 @@ MODELS: dict[str, MarketModel] = {
         dividend_rate=1 / 250,
         bonus_rate=0.06 / 250,
         shape=DayShape(opening=2.6, closing=1.4),
-        volatility=VolatilityModel(),
+        volatility=VolatilityModel(fast_spread=0.55),
     ),
     "hk": MarketModel(
         market="hk",
@@ -119,7 +121,7 @@ MODELS: dict[str, MarketModel] = {
         sectors=_EQUITY_SECTORS,
         overnight_share=0.18,
         bounce=0.010,
-        drift=0.12,
+        drift=0.25,
         news_rate=0.005,
         news_up=0.5,
         news_size=0.06,
@@ -141,10 +143,10 @@ MODELS: dict[str, MarketModel] = {
         sectors=("defi", "infrastructure", "layer-1", "layer-2", "payments"),
         overnight_share=0.0,
         bounce=0.002,
-        drift=0.30,
+        drift=0.5,
         news_rate=0.005,
         news_up=0.5,
-        news_size=0.10,
+        news_size=0.07,
         price_range=(0.05, 40_000.0),
         turnover=(5e6, 2e9),
         mean_trade=900.0,
@@ -152,7 +154,7 @@ MODELS: dict[str, MarketModel] = {
         dividend_rate=0.0,
         bonus_rate=0.0,
         shape=DayShape(swing=0.565),
-        volatility=VolatilityModel(slow_spread=0.6, fast_spread=0.45),
+        volatility=VolatilityModel(market_spread=0.36, common_df=6.0, slow_spread=0.6, fast_spread=0.45),
         round_the_clock=True,
     ),
 }

@@ -19,8 +19,10 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 WAVE_PERIOD, WAVE_PERSISTENCE = 60.0, 0.99
 """Waves of attention in log volume: AR(2) with complex roots, period in bars."""
-WAVE_SPREAD, WAVE_SECTOR_SHARE = 0.8, 0.2
-VOLUME_NOISE = 0.1
+WAVE_SPREAD, WAVE_SECTOR_SHARE = 1.0, 0.2
+SHARED = 0.9
+"""How far the log volatility of sectors and instruments follows the market's."""
+VOLUME_NOISE = 0.05
 """Standard deviation of the log of a bar's own volume noise."""
 _FAST_HALF_LIFE, _SLOW_HALF_LIFE = 4.0, 90.0
 """Minutes."""
@@ -45,6 +47,8 @@ class SessionNoise:
 
     log_return: Floats  # [B, N]
     sigma: Floats  # [B, N] conditional standard deviation of log_return
+    turbulence: float
+    """The session's common volatility multiplier, about 1; what is planted is in units of it."""
     log_volume: Floats  # [B, N] relative to the instrument's typical day
     bounce: Floats  # [B, N] of prints about the price behind them, relative; 0 on daily bars
     uniform: Floats  # [6, B, N] for what lies inside a bar
@@ -98,6 +102,7 @@ def session_noise(
         SessionNoise(
             log_return=log_return + news,
             sigma=sigma,
+            turbulence=_shared(model, state),
             log_volume=np.log(volume_share)[:, None] + waves + noise + busy,
             bounce=half_spread * np.sign(random.random((bars, roster.count)) - 0.5),
             uniform=random.random((6, bars, roster.count)),
@@ -157,24 +162,32 @@ def _returns(
 ) -> tuple[Floats, Floats]:
     """Log returns and their conditional standard deviation, ``[B, N]``."""
     vol, bars, n = model.volatility, len(bursts), roster.count
-    df = vol.tail_df if bars == 1 else vol.minute_df
+    common_df, own_df = (vol.common_df, vol.own_df) if bars == 1 else (vol.minute_df, vol.minute_df)
 
-    def draw(*shape: int) -> Floats:
+    def draw(df: float, *shape: int) -> Floats:
         return np.asarray(random.standard_t(df, shape) * np.sqrt((df - 2) / df))
 
     calm = np.exp(state.market - vol.market_spread**2)
-    shared = np.exp(0.5 * state.market - 0.25 * vol.market_spread**2)
+    shared = _shared(model, state)
     sector_scale = shared * np.exp(state.sector - vol.sector_spread**2)  # [S]
     own_scale = shared * np.exp(state.own - vol.own_spread**2)  # [N]
     market_sigma = np.sqrt(model.market_share) * calm * bursts[:, :1]  # [B, 1]
     sector_sigma = np.sqrt(model.sector_share) * sector_scale * bursts[:, :1]  # [B, S]
     own_sigma = np.sqrt(model.own_share) * own_scale * bursts[:, 1:] * roster.own_volatility  # [B, N]
-    common = market_sigma * draw(bars, 1) + (sector_sigma * draw(bars, len(state.sector)))[:, roster.sector]
-    moves = common * roster.common_volatility + own_sigma * draw(bars, n)
+    common = (
+        market_sigma * draw(common_df, bars, 1)
+        + (sector_sigma * draw(common_df, bars, len(state.sector)))[:, roster.sector]
+    )
+    moves = common * roster.common_volatility + own_sigma * draw(own_df, bars, n)
     scale = np.sqrt(
         (market_sigma**2 + sector_sigma[:, roster.sector] ** 2) * roster.common_volatility**2 + own_sigma**2
     )
     return moves * sigma_bar, scale * sigma_bar
+
+
+def _shared(model: MarketModel, state: NoiseState) -> float:
+    """Volatility multiplier of sectors and instruments, mean square 1."""
+    return float(np.exp(SHARED * state.market - (SHARED * model.volatility.market_spread) ** 2))
 
 
 def _news(model: MarketModel, roster: Roster, random: np.random.Generator, bars: int) -> Floats:

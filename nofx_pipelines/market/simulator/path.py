@@ -22,7 +22,7 @@ _LATER_OPEN_TIME = 0.02
 
 @dataclass
 class PathState:
-    """What the next bar needs, ``[N]``: last unadjusted close (first price before listing), window, signal."""
+    """What a bar leaves, ``[N]``: last unadjusted close (first price before listing), window, signal."""
 
     close: Floats
     latent: Floats
@@ -66,7 +66,7 @@ class Steering:
 
 @dataclass(frozen=True)
 class SessionBars:
-    """A session's clean bars, ``[B, N]``; ``linear`` and ``interaction`` are what each bar says of the next."""
+    """A session's clean bars, ``[B, N]``; ``linear`` and ``interaction``: what a bar says of the next."""
 
     open: Floats
     high: Floats
@@ -109,7 +109,9 @@ def walk(
         latent = np.where(rules.traded, moved, latent)
         state.window.push(np.log(price / before), volume[k], rules.traded)
         if steering.signal:
-            state.linear, state.interaction = planted(state.window, rules.traded)
+            linear_part, interaction_part = planted(state.window, rules.traded)
+            state.linear = noise.turbulence * linear_part
+            state.interaction = noise.turbulence * interaction_part
         close[k], linear[k], interaction[k] = price, state.linear, state.interaction
         before = price
     state.close, state.latent = close[-1].copy(), latent

@@ -1,18 +1,22 @@
 """The planted signal: what past bars say about the next one.
 
-Expected idiosyncratic log return of the next bar, in units of a bar's residual volatility:
+Expected idiosyncratic log return of the next bar, in units of a bar's residual volatility times the session's
+turbulence (the common volatility multiplier):
 
-- linear half: ``-LINEAR * rank_return_20`` (reversal of the last 20 bars);
-- interaction half: ``INTERACTION * rank_volume_ratio * rank_volatility``, centred over the instruments
-  (rising volume is good news for lively instruments and bad news for quiet ones). Its two ingredients
-  are independent and centred, so neither carries anything alone and a ridge sees nothing of it.
+- linear half: ``-LINEAR * (rank_return_20 + rank_return_5) / 2``, reversal of the last 20 and 5 bars;
+- interaction half: ``INTERACTION * rank_volume_ratio * rank_volatility``, centred over the instruments:
+  rising volume is good news for lively instruments and bad news for quiet ones. The ingredients are
+  independent and centred, so neither carries anything alone and a ridge sees nothing of the product.
 
-The three ranks are the features of those names: cross-sectional, in [-0.5, 0.5], of the log return over
-20 bars, of mean volume of 5 over mean volume of 20 bars, and of the standard deviation of 20 one-bar log
-returns; over each instrument's own traded bars, adjusted for corporate actions. All three move slowly
-(windows of 20 bars, volume waves of about 60), so what is expected of the next bar holds for the next five.
+The four ranks are the features of those names: cross-sectional, in [-0.5, 0.5], of the log returns over 20
+and 5 bars, of mean volume of 5 over mean volume of 20 bars, and of the standard deviation of 20 one-bar log
+returns; over each instrument's own traded bars, adjusted for corporate actions. The interaction's move
+slowly (log volume comes in waves of 60 bars, volatility ranks hold for months), so what is expected of the
+next bar mostly holds for the next five.
 
-Measured on the clean bars of 750 sessions x 30 instruments, ten seeds: see ``facts`` and the tests.
+Measured on delivered bars (anomalies included, three years x 30 instruments, 20 seeds a market), mean rank
+IC over sessions of what is planted: .09 with the next bar (linear .05, interaction .07; single seeds .08 to
+.11) and .16 with the next five (.08 and .13).
 """
 
 from __future__ import annotations
@@ -27,9 +31,10 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 LOOKBACK = 20
 SHORT = 5
-LINEAR = 0.062 * np.sqrt(12.0)
-INTERACTION = 0.064 * 12.0
-"""Both parts' standard deviation is about 0.06 of a residual one (a uniform rank has variance 1/12)."""
+LINEAR = 0.073 * 4.0
+INTERACTION = 0.081 * 12.0
+"""Each part's standard deviation is about 0.075 of a residual one: the product of two uniform ranks in
+[-0.5, 0.5] has variance 1/144, the mean of two that correlate by half 1/16."""
 MIN_INSTRUMENTS = 5
 
 
@@ -90,10 +95,11 @@ def planted(window: SignalWindow, traded: Bools) -> tuple[Floats, Floats]:
     mean = returns.sum(axis=0) / LOOKBACK
     spread = (returns * returns).sum(axis=0) / LOOKBACK - mean * mean
     ratio = volume[-SHORT:].sum(axis=0) / volume.sum(axis=0)
-    reversal = centred_rank(window.log_close[-1] - window.log_close[0], known)
+    close = window.log_close
+    risen = centred_rank(close[-1] - close[0], known), centred_rank(close[-1] - close[-1 - SHORT], known)
     attention, liveliness = centred_rank(ratio, known), centred_rank(spread, known)
     product = attention * liveliness
-    linear[known] = -LINEAR * reversal
+    linear[known] = -LINEAR * (risen[0] + risen[1]) / 2
     interaction[known] = INTERACTION * (product - product.mean())
     return linear, interaction
 
