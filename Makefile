@@ -13,10 +13,10 @@ demo: $(VENV)/.installed  ## from nothing to a registered model and a report, of
 	$(BIN)/nofx run --home $(HOME_DEMO)
 
 test: $(VENV)/.dev  ## what proves it, without the slow proofs
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 test-all: $(VENV)/.dev  ## the slow proofs too
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 bench: $(VENV)/.dev  ## tables of ratios against named peers
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

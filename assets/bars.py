@@ -43,7 +43,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
             start=start,
             end=end,
             now=sources.now(),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             code_version=STAGES["bars"].version(universe),
             force=config.force,
         )

@@ -49,7 +49,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
                 tracker.open(),
                 universe,
                 inputs=stage_inputs(store, universe, stage),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 code_version=stage.version(universe),
             )
         check = dg.AssetCheckResult(

@@ -43,7 +43,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
                 universe,
                 inputs=stage_inputs(store, universe, stage),
                 now=sources.now(),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 code_version=stage.version(universe),
             )
         return materialized(

@@ -34,7 +34,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
             universe,
             start=start,
             end=end,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             code_version=STAGES["features"].version(universe),
             force=config.force,
         )

@@ -34,7 +34,7 @@ def build_instruments(feeds: Sequence[FeedConfig]) -> dg.AssetsDefinition:
             store,
             [sources.feed(feed) for feed in feeds],
             now=sources.now(),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             code_version=ingest_version(feeds[0]),
         )
         table = store.table(feeds[0].scope, "instruments")
@@ -70,7 +70,7 @@ def build_source_bars(feed: FeedConfig) -> dg.AssetsDefinition:
             start=start,
             end=end,
             now=sources.now(),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             code_version=ingest_version(chain),
             force=config.force,
         )

@@ -34,7 +34,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
             store,
             universe,
             tracker.open().load(f"models:/{universe.model_name}@champion"),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             code_version=STAGES["signals"].version(universe),
             force=config.force,
         )

@@ -29,10 +29,10 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
 
         store, version = lake.open(), STAGES["training_set"].version(universe)
         result = refresh_training_set(
-            store, universe, run_id=context.run_id, code_version=version, force=config.force
+            store, universe, run_id=context.run.run_id, code_version=version, force=config.force
         )
         leaks = refresh_leak_check(
-            store, universe, run_id=context.run_id, code_version=version, force=config.force
+            store, universe, run_id=context.run.run_id, code_version=version, force=config.force
         )
         check = dg.AssetCheckResult(
             check_name="leak_free", passed=leaks.passed, metadata={"finding": leaks.finding}

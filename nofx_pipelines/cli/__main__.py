@@ -1,0 +1,5 @@
+"""``python -m nofx_pipelines.cli``."""
+
+from nofx_pipelines.cli import main
+
+main()
