@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
 _SETTINGS = {
     "TimeZone": "'UTC'",
-    "python_enable_replacements": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "enable_external_access": "false",
+    "enable_external_access": "false",  # no files, no network, no Python variables
     "lock_configuration": "true",
 }
 

@@ -60,11 +60,14 @@ class Rewrite:
         return plan
 
     def _outside(self, delta: DeltaTable, file: DataFile, start: date, end: date) -> list[DataFile]:
+        """What stays of a file, before and after the range apart: the next replace copies one of them."""
         if file.name not in self._carried:
             session = str(self.schema.session_column)
-            outside = ~pl.col(session).is_between(start, end, closed="left")
-            kept = self._rows(delta, [file]).filter(outside).collect()
-            self._carried[file.name] = [write_file(kept, self.staging, session)] if kept.height else []
+            rows = self._rows(delta, [file]).collect()
+            kept = (rows.filter(pl.col(session) < start), rows.filter(pl.col(session) >= end))
+            self._carried[file.name] = [
+                write_file(part, self.staging, session) for part in kept if part.height
+            ]
         return self._carried[file.name]
 
     def _merged(self, delta: DeltaTable, run: list[DataFile]) -> DataFile:

@@ -28,8 +28,11 @@ from nofx_pipelines.lake.validation import check_columns, conform
 
 Frame = pl.DataFrame | pl.LazyFrame | Iterable[pl.DataFrame]
 
-FILE_ROWS = 1_000_000
-"""Rows of a data file, at most, unless one session has more: sessions are not split."""
+FILE_ROWS = 250_000
+"""Rows of a data file, at most, unless one session has more: sessions are not split.
+
+Replacing one session rewrites the file that it shares, so files are kept small.
+"""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def _stage_sessions(
     files: list[DataFile] = []
     found: dict[date, tuple[str, int]] = {}
     for days in _groups(counts, file_rows):
-        chosen = pl.col(session).is_in(days, nulls_equal=True)
+        column = pl.col(session)  # groups are runs of days; null sorts first and is refused below
+        chosen = column.is_null() if days[0] is None else column.is_between(days[0], days[-1])
         group = (rows if len(days) == counts.height else rows.filter(chosen)).collect()
         ordered = canonical(conform(group, schema, where), sort_order(schema))
         found.update(session_digests(ordered, session, schema.key))
@@ -104,7 +108,7 @@ def _groups(counts: pl.DataFrame, file_rows: int) -> Iterator[list[date | None]]
     days: list[date | None] = []
     held = 0
     for day, rows in counts.iter_rows():
-        if days and held + rows > file_rows:
+        if days and (held + rows > file_rows or days[0] is None):
             yield days
             days, held = [], 0
         days.append(day)

@@ -23,6 +23,18 @@ def test_only_files_that_share_sessions_are_rewritten(lake, labels, days):
     assert weights["weight"].to_list() == [3.0, 3.0, 9.0, 9.0, 9.0, 9.0, 3.0, 3.0]
 
 
+def test_a_hole_splits_its_file_so_that_the_next_replace_copies_less(lake, labels, days):
+    table = lake.table("cn", "labels")
+    table.replace(days[0], days[9], labels(days[:9]))
+    table.replace(days[4], days[5], labels(days[4:5], weight=2.0))
+    spans = [(file.first, file.last) for file in table.checked_files()[0]]
+    assert spans == [(days[0], days[3]), (days[4], days[4]), (days[5], days[8])]
+    before = {file.name for file in table.checked_files()[0]}
+    table.replace(days[6], days[7], labels(days[6:7], weight=2.0))
+    assert len(before & {file.name for file in table.checked_files()[0]}) == 2
+    assert table.scan().collect().height == 27
+
+
 def test_carried_rows_keep_columns_that_the_new_ones_lack(lake, features, days):
     table = lake.table("cn", "features")
     table.replace(days[0], days[3], features(days[:3], sma=1.0))
