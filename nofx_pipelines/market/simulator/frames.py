@@ -55,7 +55,7 @@ def bars_frame(
     for name in ("traded", "prev_close", "limit_up", "limit_down"):
         columns[name] = _gathered([_wide(r, getattr(r, name)) for r in results], shown)
     frame = _typed(pl.DataFrame(columns), model, freq=freq, source=source)
-    frame = _with_invalid(frame, results, roster)
+    frame = _with_invalid(frame, results, roster).sort("ts_open", "instrument_id", maintain_order=True)
     return frame.with_columns(row_hashes(frame.select(HASHED)).alias("row_hash")).select(list(SOURCE_COLUMNS))
 
 
@@ -180,7 +180,7 @@ def _with_invalid(frame: pl.DataFrame, results: Sequence[SessionResult], roster:
             )
             if a.kind == "duplicate":
                 again = frame.filter(here).with_columns(pl.col("volume") * 1.01)
-                frame = pl.concat([frame, again]).sort("ts_open", "instrument_id", maintain_order=True)
+                frame = pl.concat([frame, again])
             elif a.kind == "zero_price":
                 frame = frame.with_columns(pl.when(here).then(0.0).otherwise("open").alias("open"))
             else:

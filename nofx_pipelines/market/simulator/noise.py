@@ -93,7 +93,7 @@ def session_noise(
     sigma_bar = model.daily_volatility * np.sqrt(variance_share)[:, None]
     log_return, sigma = _returns(model, roster, state, random, bursts, sigma_bar)
     news = _news(model, roster, random, bars)
-    shock = np.abs(log_return + news) / sigma_bar
+    shock = np.abs(log_return + news) / sigma  # in own units, or lively instruments' volume would vary more
     waves, state = _waves(state, random, bars, roster)
     noise = VOLUME_NOISE * random.standard_normal((bars, roster.count))
     busy = 0.25 * np.log(0.3 + shock) + (0.6 * np.log(bursts[:, 1:] * bursts[:, :1]) if intraday else 0.0)
