@@ -149,6 +149,33 @@ def test_pruning_looks_at_earlier_batches_only(world, tmp_path):
         assert not any(below[:-1])
 
 
+def test_a_batch_that_is_taken_up_again_is_pruned_by_earlier_batches_only(world, tmp_path, monkeypatch):
+    told = []
+
+    def stop(row):
+        told.append(row["trial"])
+        if len(told) == 10:  # two of the third batch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(world, tmp_path, on_trial=stop)
+    looked_at = []
+    monkeypatch.setattr(
+        "nofx_pipelines.hpo.study.thresholds",
+        lambda earlier, folds: looked_at.append(len(earlier)) or (None,) * folds,
+    )
+    run(world, tmp_path)
+    assert looked_at[-2:] == [8, 12]
+
+
+def test_no_two_trials_are_the_same_and_they_are_told_in_order(world, tmp_path, whole):
+    assert whole.trials["params"].n_unique() == 14
+    told = []
+    config = SearchConfig(trials=8, workers=2, batch=4, seed=3)
+    run(world, tmp_path, config, on_trial=lambda row: told.append(row["trial"]))
+    assert told == list(range(8))
+
+
 def test_a_failed_trial_has_its_reason_and_the_others_count(world, tmp_path):
     space = SearchSpace(
         "risky", (Parameter("lambda_l2", "float", -5.0, 5.0), Parameter("trees", "int", 3, 5)), (1.0, 4)
