@@ -29,6 +29,7 @@ from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
 from nofx_pipelines.config_file import load_config, with_seed
 from nofx_pipelines.errors import ConfigError
 from resources.compute import ComputeResource
+from resources.engine import EngineResource
 from resources.lake import LakeResource
 from resources.sources import SourcesResource
 from resources.tracker import TrackerResource
@@ -88,6 +89,7 @@ def resources_of(config: Config) -> dict[str, Any]:
         "sources": SourcesResource(home=home),
         "tracker": TrackerResource(home=home),
         "compute": ComputeResource(),
+        "engine": EngineResource(),
     }
 
 

@@ -8,6 +8,7 @@ from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.plan import stage_inputs, whole_state
 from nofx_pipelines.stages import STAGES
 from resources.compute import ComputeResource
+from resources.engine import EngineResource
 from resources.lake import LakeResource
 from resources.sources import SourcesResource
 from resources.tracker import TrackerResource
@@ -36,6 +37,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         tracker: TrackerResource,
         sources: SourcesResource,
         compute: ComputeResource,
+        engine: EngineResource,
     ) -> dg.MaterializeResult:
         from nofx_pipelines.models.candidate import known_candidate, refresh_candidate
 
@@ -51,6 +53,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
                 inputs=stage_inputs(store, universe, stage),
                 run_id=context.run.run_id,
                 code_version=stage.version(universe),
+                engine=engine.open(),
             )
         check = dg.AssetCheckResult(
             check_name="onnx_parity",

@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
 
 from nofx_pipelines.config import UniverseConfig
+from nofx_pipelines.engine import Engine
 from nofx_pipelines.hpo.best import best_params
 from nofx_pipelines.lake.schemas import LEADERBOARD
 from nofx_pipelines.lake.store import Lake
@@ -28,6 +29,13 @@ PARITY = 1e-5
 PARITY_METRIC = "onnx_difference"
 FOLD_METRIC = "rank_ic_fold_"
 _EXAMPLE_ROWS = 5
+
+
+class Spread(TypedDict):
+    """Where the folds' models are fitted."""
+
+    engine: Engine | None
+    workers: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +60,7 @@ def refresh_candidate(
     inputs: str,
     run_id: str,
     code_version: str,
+    engine: Engine | None = None,
 ) -> CandidateRefresh:
     """Train both models, judge each once on the last fold's test, register the ridge first.
 
@@ -64,8 +73,9 @@ def refresh_candidate(
     studied = lake.table(universe.name, "hpo_trials").scan().collect()
     test = hold_out(lake, universe)
     work = _Registration(tracker, universe, test, versions, run_id, code_version)
-    baseline = work.register(train_baseline(training_set, folds), "baseline", None)
-    best = train_candidate(training_set, folds, best_params(studied), seed=universe.search.seed)
+    spread: Spread = {"engine": engine, "workers": universe.search.workers}
+    baseline = work.register(train_baseline(training_set, folds, **spread), "baseline", None)
+    best = train_candidate(training_set, folds, best_params(studied), seed=universe.search.seed, **spread)
     candidate = work.register(best, "candidate", tried(studied, universe))
     board = pl.concat([baseline.rows, candidate.rows])
     equity = pl.concat([baseline.equity, candidate.equity])

@@ -6,12 +6,14 @@ The final model is fitted the same way on the last fold and predicts the hold-ou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
 
+from nofx_pipelines.engine import Engine, LocalEngine
 from nofx_pipelines.errors import ConfigError
 from nofx_pipelines.models import gbdt, ridge
 from nofx_pipelines.models.dataset import Dataset, from_frames
@@ -37,20 +39,47 @@ class Trained:
     """Rows that the final model was fitted on."""
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a model is fitted with; small, so that it travels to another process."""
+
+    family: str
+    params: RidgeParams | GbdtParams
+    seed: int = 0
+
+    def fit(self, data: Dataset) -> FittedModel:
+        """Fit the family's model to ``data``."""
+        if isinstance(self.params, RidgeParams):
+            return ridge.fit(data, self.params)
+        return gbdt.fit(data, self.params, self.seed)
+
+
 def train_baseline(
-    training_set: pl.DataFrame, folds: pl.DataFrame, *, params: RidgeParams | None = None
+    training_set: pl.DataFrame,
+    folds: pl.DataFrame,
+    *,
+    params: RidgeParams | None = None,
+    engine: Engine | None = None,
+    workers: int = 1,
 ) -> Trained:
     """Train the ridge that every candidate has to beat."""
-    chosen = params or RidgeParams()
-    return _train(training_set, folds, lambda data: ridge.fit(data, chosen))
+    return _train(training_set, folds, Recipe("ridge", params or RidgeParams()), engine, workers)
 
 
 def train_candidate(
-    training_set: pl.DataFrame, folds: pl.DataFrame, params: Mapping[str, Any], *, seed: int
+    training_set: pl.DataFrame,
+    folds: pl.DataFrame,
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    engine: Engine | None = None,
+    workers: int = 1,
 ) -> Trained:
-    """Train the gradient boosting with the parameters that a study found."""
-    chosen = gbdt_params(params)
-    return _train(training_set, folds, lambda data: gbdt.fit(data, chosen, seed))
+    """Train the gradient boosting with the parameters that a study found.
+
+    ``engine`` fits the folds' models side by side in ``workers`` processes; the result is the same.
+    """
+    return _train(training_set, folds, Recipe("gbdt", gbdt_params(params), seed), engine, workers)
 
 
 def train_final(
@@ -89,19 +118,26 @@ def last_fold(folds: pl.DataFrame) -> int:
     return int(folds["fold"].to_numpy().max())
 
 
-def _train(training_set: pl.DataFrame, folds: pl.DataFrame, fit: Callable[[Dataset], FittedModel]) -> Trained:
+def _train(
+    training_set: pl.DataFrame, folds: pl.DataFrame, recipe: Recipe, engine: Engine | None, workers: int
+) -> Trained:
     last = last_fold(folds)
-    earlier = [
-        _predictions(
-            fit(from_frames(training_set, folds, fold, "development")), training_set, folds, fold
-        ).select(pl.lit(fold, dtype=pl.Int32).alias("fold"), pl.all())
-        for fold in range(last)
-    ]
+    of_fold = partial(_fold_predictions, training_set, folds, recipe)
+    earlier = (engine or LocalEngine()).map(of_fold, range(last), seed=recipe.seed, workers=workers)
     development = from_frames(training_set, folds, last, "development")
-    model = fit(development)
+    model = recipe.fit(development)
     hold_out = _predictions(model, training_set, folds, last)
     empty = hold_out.clear().select(pl.lit(None, dtype=pl.Int32).alias("fold"), pl.all())
     return Trained(model, hold_out, pl.concat([empty, *earlier]), len(development))
+
+
+def _fold_predictions(
+    training_set: pl.DataFrame, folds: pl.DataFrame, recipe: Recipe, fold: int, _: int
+) -> pl.DataFrame:
+    """What a model fitted before a fold's test predicts there; the seed is the recipe's on every fold."""
+    model = recipe.fit(from_frames(training_set, folds, fold, "development"))
+    predictions = _predictions(model, training_set, folds, fold)
+    return predictions.select(pl.lit(fold, dtype=pl.Int32).alias("fold"), pl.all())
 
 
 def _predictions(

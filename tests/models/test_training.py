@@ -67,3 +67,11 @@ def test_unknown_parameters_and_families_are_named(world):
         gbdt_params({"shrinkage": 1, "leaves": 3})
     with pytest.raises(ConfigError, match="'forest' is not one of ridge, gbdt"):
         train_final(*world, family="forest", params={}, seed=0)
+
+
+def test_folds_fitted_in_two_processes_are_the_same_bits(plant):
+    rows, folds = plant()
+    params = {"trees": 10}
+    one, two = (train_candidate(rows, folds, params, seed=3, workers=n) for n in (1, 2))
+    assert one.folds.equals(two.folds)
+    assert one.hold_out.equals(two.hold_out)
