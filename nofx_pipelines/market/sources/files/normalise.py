@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 
-import numpy as np
 import polars as pl
 
 from nofx_pipelines.lake.schemas import SOURCE_BARS, UTC_US
@@ -56,8 +55,7 @@ def to_bars(
         pl.format("{}:{}", pl.lit(survey.part.label), LINE).alias("raw_ref"),
         pl.lit(None, dtype=pl.String).alias("row_hash"),
     ).select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
-    with np.errstate(over="ignore"):  # the hash wraps around by design
-        return bars.with_columns(row_hashes(bars.select(HASHED)).alias("row_hash"))
+    return bars.with_columns(row_hashes(bars.select(HASHED)).alias("row_hash"))
 
 
 def _with_times(rows: pl.DataFrame, survey: Survey, *, market: str, freq: str) -> pl.DataFrame:

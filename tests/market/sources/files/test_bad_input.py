@@ -285,3 +285,31 @@ def test_a_file_that_breaks_after_its_survey_says_so(tmp_path, deliver):
     path.write_bytes(gzip.compress(TEXT)[:-9])
     with pytest.raises(DataError, match=r"a\.csv\.gz cannot be read"):
         list(source.batches(date(2020, 1, 1), date(2030, 1, 1)))
+
+
+def test_one_row_with_a_zone_does_not_condemn_the_rest(tmp_path, deliver):
+    """The side that most rows take stands: a single odd cell costs itself, whichever way it is odd."""
+    local = [row.replace("T01:", " 09:").replace("Z,", ",") for row in GOOD]
+    (tmp_path / "a.csv").write_text(table(*local, "600519.SH,2025-01-02T01:40:00Z,10,11,9,10,100"))
+    found = deliver(tmp_path / "a.csv", "cn", "1m")
+    assert found.bars["ts_open"].dt.strftime("%H:%M").to_list() == ["01:30", "01:31", "01:32", "01:33"]
+    assert found.rejects.select("rule", "file").rows() == [("mixed_time_zone", "a.csv:6")]
+    assert "rows with a zone are rejected (most rows name none)" in found.decided("time zone")
+
+
+@pytest.mark.parametrize("ending", ["\n", ""])
+def test_lines_keep_their_numbers_across_blocks(tmp_path, deliver, monkeypatch, ending):
+    bad = "600519.SH,2025-01-02T01:40:00Z,ten,11,9,10,100"
+    path = tmp_path / "a.csv"
+    path.write_text(table(*GOOD[:2], "", bad, *GOOD[2:]).removesuffix("\n") + ending)
+    whole = deliver(path, "cn", "1m")
+    assert whole.bars["raw_ref"].to_list() == [f"a.csv:{line}" for line in (2, 3, 6, 7)]
+    for size in (1, 7, 64, 97):
+        monkeypatch.setattr(containers, "BLOCK_BYTES", size)
+        again = tmp_path / str(size) / "a.csv"  # another path, so that no survey is remembered
+        again.parent.mkdir()
+        again.write_bytes(path.read_bytes())
+        found = deliver(again, "cn", "1m")
+        assert found.bars.equals(whole.bars)
+        assert found.rejects.equals(whole.rejects)
+    assert whole.rejects["file"].to_list() == ["a.csv:5"]

@@ -239,8 +239,8 @@ def test_only_the_frequency_asked_for_is_taken(tmp_path, deliver):
 
 def test_own_corporate_actions(tmp_path, deliver):
     own_frame().write_parquet(tmp_path / "minutes.parquet")
-    text = "symbol,ex_date,kind,ratio,cash\n600519.SH,2025-01-02,dividend,,23.882\n600519.SH,2025-01-03,gift,1,\n"
-    (tmp_path / "actions.csv").write_text(text)
+    rows = ["600519.SH,2025-01-02,dividend,,23.882", "600519.SH,2025-01-03,gift,1,"]
+    (tmp_path / "actions.csv").write_text("\n".join(["symbol,ex_date,kind,ratio,cash", *rows]))
     found = deliver(tmp_path, "cn", "1m")
     assert found.source.corporate_actions().select("kind", "cash", "currency").rows() == [
         ("dividend", 23.882, "CNY")
