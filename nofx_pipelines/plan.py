@@ -50,7 +50,7 @@ def plan_feed(
 
     if force:
         return StageState(feed.scope, feed.source_bars, False, "forced")
-    chain = with_inbox(feed, config.home)
+    chain = with_inbox(feed, config.home, now)
     version = ingest_version(chain)
     stale = pending_sessions(lake, chain, start=start, end=end, now=now, code_version=version)
     why = f"sources or code changed: {len(stale)} sessions" if stale else "fresh"

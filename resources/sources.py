@@ -24,4 +24,4 @@ class SourcesResource(dg.ConfigurableResource["SourcesResource"]):
 
     def feed(self, feed: FeedConfig) -> FeedConfig:
         """``feed`` with the inbox's files at the end of its chain."""
-        return with_inbox(feed, Path(self.home))
+        return with_inbox(feed, Path(self.home), self.now())

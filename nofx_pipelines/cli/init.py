@@ -144,10 +144,9 @@ def _name(wish: Wish, feed: FeedConfig) -> str:
 def _extend(home: Path, feed: FeedConfig, universe: UniverseConfig) -> None:
     file = home / FILE_NAME
     if not file.exists():
-        _write(
-            home,
-            "\n\n".join(["# Written by `nofx init`", render_feed(feed), render_universe(universe)]) + "\n",
-        )
+        text = "\n\n".join(["# Written by `nofx init`", render_feed(feed), render_universe(universe)]) + "\n"
+        parse_config(text, home=home, file=file)
+        _write(home, text)
         return
     config = load_config(home)
     if universe.name in config.universes:

@@ -43,7 +43,7 @@ class Selection:
 
     def window(self, feed: FeedConfig) -> tuple[date, date]:
         """The dates asked for, within what the feed's sources have."""
-        return data_window(with_inbox(feed, self.config.home), self.start, self.end, self.now)
+        return data_window(with_inbox(feed, self.config.home, self.now), self.start, self.end, self.now)
 
     def of_feed(self, feed: FeedConfig, instance: DagsterInstance) -> Chosen:
         """The ingestion of ``feed``."""

@@ -129,6 +129,7 @@ def _jobs(
     from dagster import DagsterInstance
 
     from assets.jobs import ingest_job_name
+    from nofx_pipelines.market.inbox import inbox_problem
 
     selection = Selection(config, options.start, options.end, datetime.now(UTC), options.force)
     work = []
@@ -137,6 +138,8 @@ def _jobs(
             universes = [u for u in chosen if (u.market, u.freq) == key]
             if not universes:
                 continue
+            if problem := inbox_problem(feed, options.home, selection.now):
+                say(f"inbox left out: {problem}")
             above = selection.of_feed(feed, instance)
             below = [(u, selection.of_universe(u, instance, feed_fresh=not above.keys)) for u in universes]
             stale = [u.name for u, plan in below if plan.keys]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from nofx_pipelines.config import FeedConfig, SourceConfig
+from nofx_pipelines.errors import DataError
 
 
 def inbox_folder(feed: FeedConfig, home: Path) -> Path:
@@ -22,15 +24,37 @@ def inbox_files(feed: FeedConfig, home: Path) -> list[Path]:
     return sorted(f for f in folder.iterdir() if f.is_file() and f.name[0] != "." and f.suffix != ".part")
 
 
-def with_inbox(feed: FeedConfig, home: Path) -> FeedConfig:
-    """``feed`` with the inbox at the end of its chain; unchanged while the inbox is empty.
+def with_inbox(feed: FeedConfig, home: Path, now: datetime) -> FeedConfig:
+    """``feed`` with the inbox at the end of its chain; unchanged while nothing usable lies there.
 
     A simulated feed takes no files: simulated and real bars do not mix.
     """
-    simulated = any(link.kind == "simulated" for link in feed.sources)
-    if simulated or not inbox_files(feed, home):
-        return feed
-    return replace(feed, sources=(*feed.sources, SourceConfig(kind="files", path=inbox_folder(feed, home))))
+    link = SourceConfig(kind="files", path=inbox_folder(feed, home))
+    waiting = _takes_files(feed) and inbox_files(feed, home)
+    return (
+        replace(feed, sources=(*feed.sources, link))
+        if waiting and not inbox_problem(feed, home, now)
+        else feed
+    )
+
+
+def inbox_problem(feed: FeedConfig, home: Path, now: datetime) -> str | None:
+    """Why none of the files that wait can be used; None when one can, or none waits."""
+    if not _takes_files(feed) or not inbox_files(feed, home):
+        return None
+    from nofx_pipelines.market.sources import open_source
+
+    link = SourceConfig(kind="files", path=inbox_folder(feed, home))
+    end = feed.end or now.date() + timedelta(days=1)
+    try:
+        open_source(link, market=feed.market, freq=feed.freq, start=feed.start, end=end, now=now)
+    except DataError as error:
+        return error.problem
+    return None
+
+
+def _takes_files(feed: FeedConfig) -> bool:
+    return all(link.kind == "files" for link in feed.sources)
 
 
 def file_key(path: Path) -> str:
