@@ -217,7 +217,7 @@ class LakeTable:
 
     def commit(self, version: int) -> Commit:
         """What one version did: its message, and the files that it added and removed."""
-        self._delta(version)
+        self._require_version(version)
         return self._log.commit(version)
 
     def excluded_sessions(self, version: int | None = None) -> list[date]:
@@ -245,6 +245,10 @@ class LakeTable:
             )
 
     def _delta(self, version: int | None) -> DeltaTable:
+        self._require_version(version)
+        return DeltaTable(self.folder, version=version)
+
+    def _require_version(self, version: int | None) -> None:
         newest = self._log.latest()
         if newest is None:
             raise TableNotFound(f"{self.key} was never written", hint="nofx run")
@@ -252,7 +256,6 @@ class LakeTable:
             raise TableNotFound(
                 f"{self.key} has no version {version}; its newest is {newest}", hint="see its history()"
             )
-        return DeltaTable(self.folder, version=version)
 
     def _require_columns(self, start: date | None, end: date | None, as_of: datetime | None) -> None:
         if (start is not None or end is not None) and self.schema.session_column is None:
