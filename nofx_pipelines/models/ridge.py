@@ -113,7 +113,7 @@ def fit_target(
     x: Array, target: Array, weight: Array, params: RidgeParams, feature_names: tuple[str, ...]
 ) -> Ridge:
     """Fit to a target that is already made."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     prepared = preprocessing.fit(x)
     z, share = prepared.apply(x), weight / weight.sum()
