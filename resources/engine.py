@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import dagster as dg
+
 from nofx_pipelines.engine import Engine, LocalEngine
 
 

@@ -22,7 +22,7 @@ def volume_weights(model: MarketModel, minutes: Floats, lengths: Floats) -> Floa
     >>> from nofx_pipelines.market.simulator.models import MODELS
     >>> shares = volume_weights(MODELS["cn"], np.arange(240) + 0.5, np.ones(240))
     >>> round(float(shares[:30].sum()), 2), round(float(shares[-30:].sum()), 2)
-    (0.23, 0.16)
+    (0.22, 0.15)
     """
     shape = model.shape
     if model.round_the_clock:

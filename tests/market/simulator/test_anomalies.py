@@ -16,7 +16,7 @@ from nofx_pipelines.market.sources.simulated import TRUTH_MINUTES
 PATH_KINDS = ("limit_lock", "cross_sectional_drift", "unadjusted_split")
 KEY = ["instrument_id", "ts_open"]
 VALUES = ["open", "high", "low", "close", "volume", "amount", "n_trades"]
-YEARS = {"start": date(2020, 1, 1), "end": date(2024, 1, 1)}
+YEARS = {"start": date(2021, 1, 1), "end": date(2024, 1, 1)}
 SEEDS = {"cn": 7, "hk": 7, "crypto": 7}
 
 
@@ -68,15 +68,17 @@ def test_invalid_rows_are_few_and_the_checks_find_each(planted: Any) -> None:
 
 def test_bars_far_from_any_anomaly_are_untouched(planted: Any) -> None:
     """Until the first anomaly that moves the path, only the planted bars differ."""
-    for market, (bars, clean, truth) in planted.items():
+    seen = 0
+    for bars, clean, truth in planted.values():
         first = truth.filter(pl.col("kind").is_in(PATH_KINDS))["ts_start"].min()
         early = bars.filter(pl.col("ts_close") <= first).unique(KEY, maintain_order=True)
         both = early.join(clean, on=KEY, suffix="_clean")
         changed = both.filter(
             pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_clean")) for v in VALUES)
         ).select(KEY)
-        assert changed.height > 0 or market == "cn"
+        seen += changed.height
         assert changed.join(touched(truth, bars), on=KEY, how="anti").is_empty()
+    assert seen > 5
 
 
 @pytest.mark.parametrize("market", ["cn", "hk", "crypto"])
