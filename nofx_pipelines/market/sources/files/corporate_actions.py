@@ -57,7 +57,7 @@ def _typed(frame: pl.DataFrame, layout: Layout, market: str) -> tuple[pl.DataFra
     found = {text: listing for text in texts if (listing := resolve(text, market=market)) is not None}
     ids = {text: listing.instrument_id for text, listing in found.items() if listing.market == market}
     symbol = pl.col(layout.columns["symbol"]).cast(pl.String)
-    wall, _ = wall_clock(layout.columns["label"], frame.schema[layout.columns["label"]])
+    wall, _ = wall_clock(frame[layout.columns["label"]])
     numbers = [name for name in (*HIKYUU_NUMBERS, "ratio", "cash") if name in layout.columns]
     named = (
         symbol.replace_strict(ids, default=None, return_dtype=pl.String) if ids else pl.lit(None, pl.String)

@@ -69,21 +69,28 @@ def parse(
     name their zone, None where both may.
     """
     typed = frame.select(LINE, *_time_columns(layout, frame), *_value_columns(layout, frame))
-    typed.insert_column(1, _instruments(frame, layout, symbols))
-    checks = [
-        *_symbol_checks(layout, symbols),
-        *_time_checks(layout, zoned),
-        *_number_checks(layout),
-        *_text_checks(layout),
-        *_completeness(layout),
-    ]
+    typed.insert_column(1, named(frame, layout, symbols))
     raw = frame.select(pl.exclude(LINE).name.prefix(_RAW))
-    whole = pl.concat([typed, raw], how="horizontal")
-    judged = whole.with_columns(_first_failure(checks).alias("failed"))
-    good = judged.filter(pl.col("failed").is_null()).select(
-        pl.col(name).cast(dtype) for name, dtype in TYPED.items()
+    whole = pl.concat([typed, raw], how="horizontal").with_columns(_plain(layout).alias("plain"))
+    always = [*_symbol_checks(layout, symbols), *_time_checks(layout, zoned), *_text_checks(layout)]
+    plain, plainly_bad = _judge(whole.filter("plain"), always)
+    rest, bad = _judge(
+        whole.filter(~pl.col("plain")), [*always, *_number_checks(layout), *_completeness(layout)]
     )
-    return good, _explained(judged.filter(pl.col("failed").is_not_null()), checks)
+    return pl.concat([plain, rest]).sort(LINE), pl.concat([plainly_bad, bad])
+
+
+def _plain(layout: Layout) -> pl.Expr:
+    """Rows whose numbers are all there and finite, as nearly all are: their cells need no second look."""
+    numbers = [name for name in NUMBERS if name in layout.columns]
+    return pl.all_horizontal(pl.col(name).is_not_null() & pl.col(name).is_finite() for name in numbers)
+
+
+def _judge(rows: pl.DataFrame, checks: list[_Check]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    judged = rows.with_columns(_first_failure(checks).alias("failed"))
+    good = judged.filter(pl.col("failed").is_null())
+    typed = good.select(pl.col(name).cast(dtype) for name, dtype in TYPED.items())
+    return typed, _explained(judged.filter(pl.col("failed").is_not_null()), checks)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ def _explained(failed: pl.DataFrame, checks: list[_Check]) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _instruments(frame: pl.DataFrame, layout: Layout, symbols: Symbols) -> pl.Series:
+def named(frame: pl.DataFrame, layout: Layout, symbols: Symbols) -> pl.Series:
     """Each row's identifier, null where its symbol names nothing."""
     column = layout.columns.get("symbol")
     if column is None:
@@ -125,17 +132,17 @@ def _instruments(frame: pl.DataFrame, layout: Layout, symbols: Symbols) -> pl.Se
         # a code stored as a number lost its leading zeros
         text = text.str.zfill(6 if symbols.market == "cn" else 5)
     ids = symbols.ids(text.drop_nulls().unique().sort().to_list())
-    named = text.replace_strict(ids or {"": None}, default=None, return_dtype=pl.String)
-    return named.alias("instrument_id")
+    found = text.replace_strict(ids or {"": None}, default=None, return_dtype=pl.String)
+    return found.alias("instrument_id")
 
 
-def _time_columns(layout: Layout, frame: pl.DataFrame) -> list[pl.Expr]:
-    wall, aware = wall_clock(layout.columns["label"], frame.schema[layout.columns["label"]])
+def _time_columns(layout: Layout, frame: pl.DataFrame) -> list[pl.Series]:
+    wall, aware = wall_clock(frame[layout.columns["label"]])
     columns = [wall.alias("label"), aware.alias("aware")]
-    nothing = pl.lit(None, dtype=pl.Datetime("us"))
+    nothing = pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, frame.height)
     for name, alias in (("ts_close", "label_close"), ("session_date", "session_date")):
         column = layout.columns.get(name)
-        value = nothing if column is None else wall_clock(column, frame.schema[column])[0]
+        value = nothing if column is None else wall_clock(frame[column])[0]
         columns.append((value.cast(pl.Date) if alias == "session_date" else value).alias(alias))
     return columns
 
@@ -159,14 +166,13 @@ def _value_columns(layout: Layout, frame: pl.DataFrame) -> list[pl.Expr]:
 
 
 def _number(column: str, dtype: pl.DataType) -> pl.Expr:
-    """The cell as a number, infinite where it is; NaN is missing."""
-    value = pl.col(column) if dtype.is_numeric() else _text(column)
+    """The cell as a number, infinite where it is; NaN and what is no number are null."""
+    value = (
+        pl.col(column)
+        if dtype.is_numeric()
+        else pl.col(column).cast(pl.String, strict=False).str.strip_chars()
+    )
     return value.cast(pl.Float64, strict=False).fill_nan(None)
-
-
-def _text(column: str) -> pl.Expr:
-    text = pl.col(column).cast(pl.String, strict=False).str.strip_chars()
-    return pl.when(~text.str.to_lowercase().is_in(_MISSING)).then(text)
 
 
 def _symbol_checks(layout: Layout, symbols: Symbols) -> list[_Check]:

@@ -110,11 +110,12 @@ class FilesSource:
         """One part's bars of a slice."""
         from_label = datetime.combine(part.start, time()) - _MARGIN
         to_label = datetime.combine(part.end, time()) + _MARGIN
-        wanted = pl.col("instrument_id").is_in(part.instruments)
         near = pl.col("label").is_between(from_label, to_label, closed="left")
         asked = pl.col("freq").fill_null(self._freq) == self._freq
         try:
-            kept = [rows.filter(wanted & near & asked) for rows in blocks_of(found.survey, found.symbols)]
+            kept = [
+                rows.filter(near & asked) for rows in blocks_of(found.survey, found.symbols, part.instruments)
+            ]
         except CorruptFile as error:
             raise CorruptFile(
                 f"{error.problem} (it could be read when it was surveyed)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time
 
@@ -13,7 +13,7 @@ from nofx_pipelines.market.sources.files.containers import Part
 from nofx_pipelines.market.sources.files.evidence import Held, held_instruments
 from nofx_pipelines.market.sources.files.labels import Verdict
 from nofx_pipelines.market.sources.files.layout import Labels, Layout
-from nofx_pipelines.market.sources.files.parse import Symbols, parse
+from nofx_pipelines.market.sources.files.parse import Symbols, named, parse
 from nofx_pipelines.market.sources.files.raw import Head, RawBlock, read_blocks
 from nofx_pipelines.market.venues import Listing
 
@@ -97,11 +97,13 @@ def survey(
     return _conclude(part, head, layout, symbols, rows, found, rejected, freq=freq, zoned=zoned)
 
 
-def blocks_of(survey: Survey, symbols: Symbols) -> Iterator[pl.DataFrame]:
-    """The part's usable rows again, typed, block by block."""
+def blocks_of(survey: Survey, symbols: Symbols, instruments: Collection[str]) -> Iterator[pl.DataFrame]:
+    """The part's usable rows of ``instruments`` again, typed, block by block."""
     for block in read_blocks(survey.part, survey.head):
-        if block.frame.height:
-            yield parse(block.frame, survey.layout, symbols, zoned=survey.zoned)[0]
+        wanted = named(block.frame, survey.layout, symbols).is_in(instruments)
+        if wanted.any():
+            rows = block.frame.filter(wanted)
+            yield parse(rows, survey.layout, symbols, zoned=survey.zoned)[0]
 
 
 def _read(
