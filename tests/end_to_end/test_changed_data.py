@@ -84,7 +84,9 @@ def test_a_revised_bar_moves_what_stands_on_it_and_nothing_before(tmp_path: Path
     write_csv(file, lines)
     nofx("run")
     after = {name: contents(home, "shares", name) for name in before}
-    assert moved(before["bars"], after["bars"]) == [day]
+    # later sessions are looked at again; only the next one's previous close has another value
+    changed = [each for each, (_, content) in after["bars"].items() if before["bars"][each][1] != content]
+    assert changed == days[-20:-18]
     assert min(moved(before["features"], after["features"])) == day
     assert min(moved(before["labels"], after["labels"])) >= days[-20 - HORIZON]
     revisions = (
