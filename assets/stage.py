@@ -49,7 +49,7 @@ def stage_asset(
         "code_version": stage.version(universe),
         "partitions_def": partitions_of(feed) if stage.has_partitions else None,
         "backfill_policy": dg.BackfillPolicy.single_run() if stage.has_partitions else None,
-        "freshness_policy": freshness(feed) if not stage.searched else None,
+        "freshness_policy": None if stage.follows_refresh else freshness(feed),
         "tags": {"market": universe.market, "freq": universe.freq},
         "check_specs": check_specs(key, checks),
     }

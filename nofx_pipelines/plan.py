@@ -1,8 +1,9 @@
 """What is fresh and what is not, read from the lake's stamps.
 
 Fresh means: the code version and the inputs recorded with a commit are today's. Sessions are
-judged one by one where the table has sessions; a searched stage (study, model, champion) also
-counts as fresh within the universe's refresh period as long as its code is the same.
+judged one by one where the table has sessions; a searched stage (study, model) also counts as
+fresh within the universe's refresh period as long as only data moved: its code and settings, and
+those of the stages above it, are the same.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import polars as pl
+
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
 from nofx_pipelines.lake.incremental import fingerprint
 from nofx_pipelines.lake.stamps import fresh
 from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.inbox import with_inbox
 from nofx_pipelines.stages import STAGES, UNIVERSE_STAGES, Stage, ingest_version
 
@@ -53,8 +57,9 @@ def plan_feed(
     chain = with_inbox(feed, config.home, now)
     version = ingest_version(chain)
     stale = pending_sessions(lake, chain, start=start, end=end, now=now, code_version=version)
-    why = f"sources or code changed: {len(stale)} sessions" if stale else "fresh"
-    return StageState(feed.scope, feed.source_bars, not stale, why, len(stale))
+    known = lake.table(feed.scope, feed.source_bars).exists()
+    why = f"{'sources or code changed' if known else 'never ingested'}: {len(stale)} sessions"
+    return StageState(feed.scope, feed.source_bars, not stale, why if stale else "fresh", len(stale))
 
 
 def plan_universe(
@@ -85,12 +90,17 @@ def plan_universe(
 
 
 def stage_inputs(lake: Lake, universe: UniverseConfig, stage: Stage) -> str:
-    """The fingerprint of the tables that a whole-table stage reads."""
+    """The fingerprint of the tables that a whole-table stage reads.
+
+    A searched stage's is ``CONTENT/CODE``, with the code version of all stages above: it tells new data,
+    which may wait for the next refresh, from changed code or settings, which may not.
+    """
     if stage.name == "training_set":
         from nofx_pipelines.labels.training_set import training_inputs
 
         return training_inputs(lake, universe)
-    return fingerprint(lake.table(universe.name, STAGES[name].table) for name in stage.upstream)
+    content = fingerprint(lake.table(universe.name, STAGES[name].table) for name in stage.upstream)
+    return f"{content}/{stage.version_above(universe)}" if stage.searched else content
 
 
 def _by_session(
@@ -105,15 +115,17 @@ def _by_session(
 ) -> StageState:
     if above:
         return _stale(universe, stage, f"{', '.join(above)} will change")
-    version = stage.version(universe)
-    stamps = lake.table(universe.name, stage.table).stamps()
+    table = lake.table(universe.name, stage.table)
+    if not table.exists():
+        return _stale(universe, stage, "never materialised")
+    version, stamps = stage.version(universe), table.stamps()
     inputs = _session_inputs(lake, feed, universe, stage, start, end, now)
     stale = [day for day, value in inputs.items() if not fresh(stamps.get(day), version, value)]
     if not stale:
         return StageState(universe.name, stage.name, True, "fresh")
     new = sum(day not in stamps for day in stale)
     code = any(day in stamps and stamps[day].code_version != version for day in stale)
-    why = "new sessions" if new == len(stale) else "code changed" if code else "inputs changed"
+    why = "new sessions" if new == len(stale) else "code or settings changed" if code else "inputs changed"
     return StageState(universe.name, stage.name, False, f"{why}: {len(stale)} sessions", len(stale))
 
 
@@ -156,21 +168,28 @@ def whole_state(
         return _stale(universe, stage, "never materialised")
     if stamp.code_version != stage.version(universe):
         return _stale(universe, stage, "code or settings changed")
-    moved = bool(above) or stamp.inputs != stage_inputs(lake, universe, stage)
-    if not moved:
+    if stage.name == "training_set" and not _leak_free(lake, universe):
+        return _stale(universe, stage, "its leak check did not pass")
+    content, _, code_above = stage_inputs(lake, universe, stage).partition("/")
+    known, _, code_known = stamp.inputs.partition("/")
+    if not above and content == known:
         return StageState(universe.name, stage.name, True, "fresh")
-    if (
-        stage.searched
-        and _period(table.history()["committed_at"][0], universe) == _period(now, universe) != ""
-    ):
+    if stage.searched and code_above == code_known and _waits(table, universe, now):
         return StageState(universe.name, stage.name, True, f"fresh until its {universe.refresh} refresh")
     return _stale(universe, stage, f"{', '.join(above)} will change" if above else "inputs changed")
 
 
-def _period(moment: datetime | None, universe: UniverseConfig) -> str:
-    if moment is None or universe.refresh == "always":
-        return ""
-    return f"{moment:%G-W%V}" if universe.refresh == "weekly" else f"{moment:%Y-%m}"
+def _leak_free(lake: Lake, universe: UniverseConfig) -> bool:
+    from nofx_pipelines.leakcheck.refresh import leak_check_passed
+
+    return leak_check_passed(lake, universe) is True
+
+
+def _waits(table: LakeTable, universe: UniverseConfig, now: datetime) -> bool:
+    """Whether ``now`` lies in the refresh period in which ``table`` was written last."""
+    written = table.history().filter(pl.col("kind") == "overwrite")["committed_at"][0]
+    period = {"weekly": "%G-W%V", "monthly": "%Y-%m"}.get(universe.refresh)
+    return period is not None and format(written, period) == format(now, period)
 
 
 def _stale(universe: UniverseConfig, stage: Stage, reason: str) -> StageState:

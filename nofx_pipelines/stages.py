@@ -32,17 +32,33 @@ class Stage:
     partitioned: bool | None = None
     """Whether the asset has partitions; as ``by_session`` unless said otherwise."""
     searched: bool = False
-    """Counts as fresh within the universe's refresh period although its inputs moved."""
+    """Counts as fresh within the universe's refresh period although new data came."""
 
     @property
     def has_partitions(self) -> bool:
         """Whether the stage's asset is partitioned."""
         return self.by_session if self.partitioned is None else self.partitioned
 
+    @property
+    def follows_refresh(self) -> bool:
+        """Whether it changes with the searches' refresh rather than with each close."""
+        above = [STAGES[name].follows_refresh for name in self.upstream]
+        return self.searched or (bool(above) and all(above))
+
     def version(self, universe: UniverseConfig) -> str:
         """The code version of this stage in ``universe``."""
         chosen = {name: getattr(universe, name) for name in self.settings}
         return code_version(self.modules, chosen)
+
+    def version_above(self, universe: UniverseConfig) -> str:
+        """The code version of everything that this stage is made from, over all stages above it."""
+        return code_version((), {stage.name: stage.version(universe) for stage in self.above()})
+
+    def above(self) -> tuple[Stage, ...]:
+        """The stages that this one reads, and those that they read, in the graph's order."""
+        direct = [STAGES[name] for name in self.upstream]
+        found = {stage.name for each in direct for stage in (each, *each.above())}
+        return tuple(stage for stage in UNIVERSE_STAGES if stage.name in found)
 
 
 UNIVERSE_STAGES: tuple[Stage, ...] = (
@@ -90,7 +106,7 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
         "leaderboard",
         ("nofx_pipelines.models.candidate",),
         ("training_set", "hpo_study", "bars"),
-        ("market", "freq", "search", "gates", "compute"),
+        ("market", "freq", "labels", "search", "gates", "compute"),
         searched=True,
     ),
     Stage(
@@ -98,8 +114,7 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
         "champion",
         ("nofx_pipelines.models.champion",),
         ("candidate_model",),
-        ("gates",),
-        searched=True,
+        ("market", "freq", "labels", "gates"),
     ),
     Stage(
         "signals",

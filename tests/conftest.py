@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from nofx_pipelines.config import FoldConfig
 from nofx_pipelines.labels.folds import walk_forward
 from nofx_pipelines.lake.schemas import TRAINING_SET
+from tests.chain import Chain, small_chain
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -74,3 +76,44 @@ def plant() -> Callable[..., tuple[pl.DataFrame, pl.DataFrame]]:
         return rows.select(*TRAINING_SET.columns, *names), folds
 
     return make
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """What shares the finished chain runs in one process, so that it is built once."""
+    for item in items:
+        if {"trained_chain", "finished_chain", "chain"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("chain"))
+
+
+@pytest.fixture(scope="session")
+def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow folder to copy: the first creation of its database takes many seconds."""
+    from nofx_pipelines.models.tracking import Tracker
+
+    tracker = Tracker(tmp_path_factory.mktemp("mlflow"))
+    tracker.prepare()
+    return tracker.folder
+
+
+@pytest.fixture(scope="session")
+def trained_chain(mlflow_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """A simulated universe up to its candidate, nobody crowned yet; read it, do not change it."""
+    chain = small_chain(tmp_path_factory.mktemp("trained"))
+    shutil.copytree(mlflow_folder, chain.home / "mlflow")
+    chain.ingest()
+    chain.run(until="candidate_model")
+    return chain
+
+
+@pytest.fixture(scope="session")
+def finished_chain(trained_chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """The same universe with every stage fresh; read it, do not change it."""
+    chain = trained_chain.copied(tmp_path_factory.mktemp("finished_chain") / "home")
+    chain.run()
+    return chain
+
+
+@pytest.fixture
+def chain(finished_chain: Chain, tmp_path: Path) -> Chain:
+    """A copy of the finished universe, for tests that change it."""
+    return finished_chain.copied(tmp_path / "home")

@@ -105,8 +105,10 @@ def _incumbent(lake: Lake, tracker: Tracker, universe: UniverseConfig, baseline:
     if reigning != candidate:
         return reigning
     table = lake.table(universe.name, "champion")
-    before = table.scan().collect()["previous"].to_list() if table.exists() else []
-    return str(before[0]) if before and before[0] != candidate else baseline
+    decided = table.scan().collect().to_dicts() if table.exists() else []
+    # a decision that was killed after the alias moved has not reached the table: its champion reigned before
+    before = [row[key] for row in decided for key in ("version", "previous") if row[key] != candidate]
+    return str(before[0]) if before else baseline
 
 
 def _judge(test: HoldOut, tracker: Tracker, model: str) -> Evaluation | None:
