@@ -56,8 +56,12 @@ def init(
 def run_command(
     home: Home = None,
     universe: Annotated[str | None, typer.Option(help="Names, comma-separated; all by default.")] = None,
-    start: Annotated[str | None, typer.Option(help="First date, YYYY-MM-DD.")] = None,
-    end: Annotated[str | None, typer.Option(help="Date after the last, YYYY-MM-DD.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="First date, YYYY-MM-DD; daily bars run by whole months.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(help="Date after the last, YYYY-MM-DD; daily bars run by whole months.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sources, searches and gates.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Recompute what is fresh, too.")] = False,
 ) -> None:

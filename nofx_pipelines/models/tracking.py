@@ -120,12 +120,15 @@ class Tracker:
         os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
         from mlflow import MlflowClient
 
+        from nofx_pipelines.models.relocation import relocate
+
         self.artifacts.mkdir(parents=True, exist_ok=True)
         with _quiet(), (self.folder / "mlflow.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # migrations of two processes break each other
             client = MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
+            relocate(self.folder / "mlflow.db", self.artifacts)
         return client
 
     @contextmanager

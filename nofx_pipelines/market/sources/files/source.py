@@ -64,8 +64,11 @@ class FilesSource:
         return {}
 
     def fingerprint(self) -> str:
-        """SHA-256 over the files' names and bytes, and what was asked of them."""
-        asked = [self._market, self._freq, str(self._start), str(self._end)]
+        """SHA-256 over the files' names and bytes, and the market and frequency asked of them.
+
+        The span is left out: a session's bars do not depend on it, and an open feed's end moves daily.
+        """
+        asked = [self._market, self._freq]
         files = [part for file in self._opened.files for part in (str(file), digest(file))]
         return text_hash([*asked, *files])
 

@@ -34,8 +34,10 @@ Deliver = Callable[..., Delivered]
 
 @pytest.fixture(scope="session")
 def deliver() -> Deliver:
-    def opening(path: Path, market: str, freq: str, now: datetime = NOW) -> Delivered:
-        start, end = date(1980, 1, 1), date(2030, 1, 1)
+    def opening(
+        path: Path, market: str, freq: str, now: datetime = NOW, end: date = date(2030, 1, 1)
+    ) -> Delivered:
+        start = date(1980, 1, 1)
         config = SourceConfig("files", path)
         source = open_files(config, market=market, freq=freq, start=start, end=end, now=now)
         batches = list(source.batches(start, end))
