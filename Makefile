@@ -19,7 +19,7 @@ test-all: $(VENV)/.dev  ## the slow proofs too
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 bench: $(VENV)/.dev  ## tables of ratios against named peers
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from nofx_pipelines.lake.store import Lake
 if TYPE_CHECKING:
     from nofx_pipelines.cli.run import StageLine
 
-SHOWN_METRICS = ("rank_ic", "rank_ic_time", "sharpe", "turnover", "max_drawdown")
+SHOWN_METRICS = ("rank_ic", "rank_ic_time", "sharpe", "active_sharpe", "turnover", "max_drawdown")
 
 
 def summary(

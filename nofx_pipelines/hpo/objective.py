@@ -47,7 +47,7 @@ class Outcome:
     rank_ic: float | None = None
     turnover: float | None = None
     sharpe: float | None = None
-    """Of the top fifth's return over one horizon; not annualised, before costs."""
+    """Of the top fifth's return over one horizon less that of all; not annualised, before costs."""
     seconds: float = 0.0
     reason: str = ""
     worker: str = "local"
@@ -235,11 +235,16 @@ def turnover(score: Array, data: Dataset) -> float:
 
 
 def horizon_sharpe(score: Array, data: Dataset) -> float:
-    """Mean over standard deviation of what the same portfolio earned over each label's horizon.
+    """Mean over standard deviation of what the portfolio earned over each label's horizon, less the passive.
 
-    Zero where it never varied. How much it varies between trials is what a deflated Sharpe ratio needs.
+    The passive portfolio holds every instrument at equal weight (below five, cash), as in
+    ``models.evaluation``. Zero where the difference never varied. How much it varies between trials is what
+    a deflated Sharpe ratio needs.
     """
-    weights, earned = target_weights(_matrix(score, data), 1), _matrix(np.expm1(data.y), data)
+    scores, earned = _matrix(score, data), _matrix(np.expm1(data.y), data)
+    alike = 1.0 if scores.shape[1] >= MIN_CROSS_SECTION else -1.0
+    passive = target_weights(np.where(np.isfinite(scores), alike, np.nan), 1)
+    weights = target_weights(scores, 1) - passive
     returns = (weights * np.nan_to_num(earned)).sum(axis=1)
     spread = float(returns.std())
     return float(returns.mean()) / spread if spread > 0 else 0.0

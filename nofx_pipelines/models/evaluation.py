@@ -56,8 +56,9 @@ class Trials:
 class Evaluation:
     """What a test said about one model.
 
-    ``sessions``: session_date, ic?, rank_ic?, net_return?, turnover; ``equity``: ts_close, session_date,
-    equity, turnover, cost. ``min_block`` is the label's span in sessions, the bootstrap's shortest block.
+    ``sessions``: session_date, ic?, rank_ic?, net_return?, active_return?, turnover;
+    ``equity``: ts_close, session_date, equity, turnover, cost. ``min_block`` is the label's span in
+    sessions, the bootstrap's shortest block.
     """
 
     metrics: dict[str, MetricValue]
@@ -112,14 +113,21 @@ def evaluate(
     ``predictions``: instrument_id, ts_close, session_date, score, forward_return? (log). ``bars``: adjusted
     prices, see ``panel.price_panel``. ``horizon`` in bars; ``periods_per_year`` is sessions
     a year, since Sharpe and its kin are taken on the sessions' returns whatever the bars' frequency.
+    Active returns are net returns less those of the passive portfolio: the same rule with the same costs on
+    scores that are all alike, so every instrument at equal weight. Luck is judged on them: in a rising
+    market a long portfolio without skill has a high Sharpe ratio, and a deflated one too. Below five
+    instruments the portfolio chooses between them and cash, and the passive one is cash.
     Raises DataError for scores that are not finite and for repeated keys.
     """
     _check(predictions)
     known = predictions.filter(pl.col("score").is_not_null())
     cross_section = known["instrument_id"].n_unique() >= metrics.MIN_CROSS_SECTION
     name = RANK_IC if cross_section else RANK_IC_TIME
-    equity = simulate(known, bars, costs, holding_bars=holding_bars, capital=capital)
-    sessions = _session_series(known, equity, cross_section)
+    equity, passive = (
+        simulate(scored, bars, costs, holding_bars=holding_bars, capital=capital)
+        for scored in (known, known.with_columns(pl.lit(1.0 if cross_section else -1.0).alias("score")))
+    )
+    sessions = _session_series(known, equity, passive, cross_section)
     min_block = max(1.0, horizon / max(_bars_per_session(known), 1.0))
     judge = _Judge(min_block, confidence, resamples, seed)
     measured = {
@@ -161,15 +169,20 @@ def _bars_per_session(predictions: pl.DataFrame) -> float:
     return predictions["ts_close"].n_unique() / predictions["session_date"].n_unique()
 
 
-def _session_series(predictions: pl.DataFrame, equity: pl.DataFrame, cross_section: bool) -> pl.DataFrame:
-    """One row a session: ic, rank_ic, hits, calls, net_return, turnover."""
+def _session_series(
+    predictions: pl.DataFrame, equity: pl.DataFrame, passive: pl.DataFrame, cross_section: bool
+) -> pl.DataFrame:
+    """One row a session: ic, rank_ic, hits, calls, net_return, active_return, turnover."""
+    without_skill = session_returns(passive).select("session_date", passive="net_return")
     by_session = _rank_ics(predictions, cross_section)
     counted = metrics.hits(predictions, cross_section=cross_section)
     return (
         session_returns(equity)
+        .join(without_skill, on="session_date", how="left")
+        .with_columns((pl.col("net_return") - pl.col("passive")).alias("active_return"))
         .join(by_session, on="session_date", how="left")
         .join(counted, on="session_date", how="left")
-        .select("session_date", "ic", "rank_ic", "hits", "calls", "net_return", "turnover")
+        .select("session_date", "ic", "rank_ic", "hits", "calls", "net_return", "active_return", "turnover")
         .sort("session_date")
     )
 
@@ -245,6 +258,9 @@ def _return_metrics(sessions: pl.DataFrame, judge: _Judge, per_year: float) -> d
     returns, turnover = _known(sessions, "net_return"), _known(sessions, "turnover")
     return {
         "sharpe": judge(returns, lambda r: metrics.sharpe(r, per_year), overlap=False),
+        "active_sharpe": judge(
+            _known(sessions, "active_return"), lambda r: metrics.sharpe(r, per_year), overlap=False
+        ),
         "sortino": judge(returns, lambda r: metrics.sortino(r, per_year), overlap=False),
         "calmar": judge(returns, lambda r: metrics.calmar(r, per_year), overlap=False),
         "annual_return": judge(returns, lambda r: metrics.annual_return(r, per_year), overlap=False),
@@ -254,8 +270,8 @@ def _return_metrics(sessions: pl.DataFrame, judge: _Judge, per_year: float) -> d
 
 
 def _sharpe_probabilities(sessions: pl.DataFrame, per_year: float, trials: Trials) -> dict[str, MetricValue]:
-    """Probabilistic and deflated Sharpe ratio; being probabilities, they carry no interval."""
-    returns = _known(sessions, "net_return")
+    """Probabilistic and deflated Sharpe ratio of the active returns; probabilities carry no interval."""
+    returns = _known(sessions, "active_return")
     n = returns.size
     observed = float(metrics.sharpe(returns, 1.0)) if n > 1 else math.nan
     if not math.isfinite(observed):

@@ -14,7 +14,7 @@ from nofx_pipelines.report.view import UniverseView
 NEXT = "<p class='soft'>Not there yet. Next: <code>nofx run --universe {}</code></p>"
 DRAWN = (
     (("ic", "ic_time", "rank_ic", "rank_ic_time"), "Correlation of score and return over the horizon"),
-    (("sharpe", "sortino", "calmar", "icir", "icir_time"), "Ratios, net of costs"),
+    (("sharpe", "active_sharpe", "sortino", "calmar", "icir", "icir_time"), "Ratios, net of costs"),
     (("annual_return", "max_drawdown"), "Return and drawdown of the portfolio, net of costs"),
 )
 """What is drawn with its interval, by figure: numbers of one scale together."""

@@ -145,9 +145,17 @@ def test_thinning_leaves_whole_timestamps_at_even_distances():
     assert thinned(data, 600) is data
 
 
-def test_the_sharpe_of_a_horizon_is_that_of_the_top_fifth():
+def test_the_sharpe_of_a_horizon_is_that_of_the_top_fifth_less_that_of_all():
     data = ragged(3, 40, 5, 1.0)
     score = np.tile(np.arange(5.0), 40)
-    held = np.expm1(data.y[score == 4.0])
+    earned = np.expm1(data.y).reshape(40, 5)
+    held = earned[:, 4] - earned.mean(axis=1)
     assert horizon_sharpe(score, data) == pytest.approx(held.mean() / held.std())
     assert horizon_sharpe(score, dataclasses.replace(data, y=np.zeros(len(data)))) == 0.0
+
+
+def test_below_five_instruments_the_sharpe_of_a_horizon_is_against_cash():
+    data = ragged(3, 40, 4, 1.0)
+    score = np.tile([1.0, -1.0, 1.0, -1.0], 40)
+    held = np.expm1(data.y).reshape(40, 4)[:, [0, 2]].sum(axis=1) / 4
+    assert horizon_sharpe(score, data) == pytest.approx(held.mean() / held.std())

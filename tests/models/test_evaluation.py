@@ -63,8 +63,16 @@ def test_each_value_is_the_metric_of_its_own_series() -> None:
     assert values["sharpe"] == pytest.approx(float(metrics.sharpe(returns, 252)))
     assert values["max_drawdown"] == pytest.approx(float(metrics.max_drawdown(returns)))
     assert values["turnover"] == pytest.approx(equity["turnover"].mean())
-    observed = float(metrics.sharpe(returns, 1))
-    expected = deflated_sharpe(observed, 30, 0.2 / 252, 119, *moments(returns))
+    # without skill every instrument is held at equal weight; bought once, at the first fill
+    closes = bars.filter(pl.col("ts_close") >= equity["ts_close"][0]).sort("ts_close", "instrument_id")
+    price = np.vstack(
+        [closes["open"].to_numpy().reshape(-1, 12)[1], closes["close"].to_numpy().reshape(-1, 12)[1:]]
+    )
+    held = (price / price[0]).mean(axis=1)
+    active = returns - (held[1:] / held[:-1] - 1)
+    observed = float(metrics.sharpe(active, 1))
+    assert values["active_sharpe"] == pytest.approx(observed * 252**0.5)
+    expected = deflated_sharpe(observed, 30, 0.2 / 252, 119, *moments(active))
     assert values["deflated_sharpe"] == pytest.approx(expected)
     counts = metrics.hits(predictions, cross_section=True)
     assert values["hit_rate"] == pytest.approx(counts["hits"].sum() / counts["calls"].sum())
@@ -162,10 +170,11 @@ def test_session_returns_compound_to_the_final_equity() -> None:
 
 def test_without_the_trials_variance_deflation_is_strictest() -> None:
     known, unknown, single = (
-        judged(trials=t).metrics["deflated_sharpe"].value for t in (Trials(30, 0.1), Trials(30), Trials(1))
+        judged(strength=0.1, trials=t).metrics["deflated_sharpe"].value
+        for t in (Trials(30, 0.1), Trials(30), Trials(1))
     )
     assert unknown < known < single  # type: ignore[operator]
-    assert single == judged().metrics["probabilistic_sharpe"].value
+    assert single == judged(strength=0.1).metrics["probabilistic_sharpe"].value
 
 
 def test_a_portfolio_that_never_trades_has_no_sharpe() -> None:
@@ -221,3 +230,13 @@ def test_a_folds_rank_ic_is_the_one_that_the_hold_out_is_judged_by(names: int) -
 def test_a_fold_without_returns_has_no_rank_ic() -> None:
     predictions, _ = world(4)
     assert mean_rank_ic(predictions.with_columns(pl.lit(None, pl.Float64).alias("forward_return"))) is None
+
+
+def test_a_rising_market_is_no_skill() -> None:
+    """Every instrument rises day by day: any long portfolio has a high Sharpe ratio, none an active one."""
+    predictions, bars = world(4, 0.0)
+    day = (pl.col("ts_close").rank("dense").over("instrument_id") * 0.004).exp()
+    risen = bars.with_columns(pl.col("open", "close") * day)
+    result = evaluate(predictions, risen, FREE, horizon=HORIZON, periods_per_year=252, resamples=50)
+    assert result.metrics["sharpe"].value > 3  # type: ignore[operator]
+    assert result.metrics["deflated_sharpe"].value < 0.95  # type: ignore[operator]
