@@ -24,6 +24,8 @@ from nofx_pipelines.models.targets import MIN_CROSS_SECTION, group_ranks, traini
 
 Array = NDArray[np.float64]
 
+_RETURN_BLOCKS = 250
+"""Returns kept of a fold."""
 _ARRAYS = ("x", "y", "weight", "ts_close", "session_date", "instrument_id")
 
 
@@ -48,6 +50,8 @@ class Outcome:
     turnover: float | None = None
     sharpe: float | None = None
     """Of the top fifth's return over one horizon less that of all; not annualised, before costs."""
+    returns: tuple[float, ...] = ()
+    """Those returns, in time, averaged over blocks where they are many: how alike two trials are."""
     seconds: float = 0.0
     reason: str = ""
     worker: str = "local"
@@ -59,7 +63,7 @@ class Outcome:
     @staticmethod
     def from_dict(found: Mapping[str, Any]) -> Outcome:
         """Restore what :meth:`as_dict` gave."""
-        return Outcome(**{**found, "steps": tuple(found["steps"])})
+        return Outcome(**{**found, "steps": tuple(found["steps"]), "returns": tuple(found["returns"])})
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,16 @@ class Objective:
         scores: list[float] = []
         turnovers: list[float] = []
         sharpes: list[float] = []
+        returns: list[Array] = []
         steps: list[float] = []
         for place, threshold in enumerate(trial.thresholds):
             prepared = self._prepare(place, params)
             score = prepared.score(params, self.seed)
             scores.append(prepared.rank_ic(score))
             turnovers.append(prepared.turnover(score))
-            sharpes.append(prepared.sharpe(score))
+            active = prepared.active_returns(score)
+            sharpes.append(sharpe(active))
+            returns.append(block_means(active, _RETURN_BLOCKS))
             steps.append(float(np.mean(scores)))
             if threshold is not None and steps[-1] < threshold:
                 return Outcome(trial.number, "PRUNED", tuple(steps), turnover=float(np.mean(turnovers)))
@@ -112,6 +119,7 @@ class Objective:
             rank_ic=steps[-1],
             turnover=float(np.mean(turnovers)),
             sharpe=float(np.mean(sharpes)),
+            returns=tuple(np.concatenate(returns).tolist()),
         )
 
     def _prepare(self, place: int, params: GbdtParams) -> _Prepared:
@@ -183,8 +191,8 @@ class _Prepared:
     def turnover(self, score: Array) -> float:
         return turnover(score, self.valid)
 
-    def sharpe(self, score: Array) -> float:
-        return horizon_sharpe(score, self.valid)
+    def active_returns(self, score: Array) -> Array:
+        return active_returns(score, self.valid)
 
 
 def thinned(data: Dataset, budget: int) -> Dataset:
@@ -234,20 +242,37 @@ def turnover(score: Array, data: Dataset) -> float:
     return float(0.5 * np.abs(np.diff(weights, axis=0)).sum(axis=1).mean())
 
 
-def horizon_sharpe(score: Array, data: Dataset) -> float:
-    """Mean over standard deviation of what the portfolio earned over each label's horizon, less the passive.
+def active_returns(score: Array, data: Dataset) -> Array:
+    """``[T]``: what the portfolio earned over each timestamp's label horizon, less the passive one.
 
     The passive portfolio holds every instrument at equal weight (below five, cash), as in
-    ``models.evaluation``. Zero where the difference never varied. How much it varies between trials is what
-    a deflated Sharpe ratio needs.
+    ``models.evaluation``.
     """
     scores, earned = _matrix(score, data), _matrix(np.expm1(data.y), data)
     alike = 1.0 if scores.shape[1] >= MIN_CROSS_SECTION else -1.0
     passive = target_weights(np.where(np.isfinite(scores), alike, np.nan), 1)
     weights = target_weights(scores, 1) - passive
-    returns = (weights * np.nan_to_num(earned)).sum(axis=1)
+    return np.asarray((weights * np.nan_to_num(earned)).sum(axis=1))
+
+
+def sharpe(returns: Array) -> float:
+    """Mean over standard deviation, zero where they never varied.
+
+    How much it varies between trials is what a deflated Sharpe ratio needs.
+    """
     spread = float(returns.std())
     return float(returns.mean()) / spread if spread > 0 else 0.0
+
+
+def block_means(values: Array, blocks: int) -> Array:
+    """Means of at most ``blocks`` neighbouring parts of nearly equal length.
+
+    >>> block_means(np.arange(5.0), 2).tolist()
+    [1.0, 3.5]
+    """
+    if len(values) <= blocks:
+        return values
+    return np.array([part.mean() for part in np.array_split(values, blocks)])
 
 
 def _matrix(values: Array, data: Dataset) -> Array:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import optuna
 import polars as pl
 from optuna.trial import FrozenTrial
@@ -22,7 +23,8 @@ from nofx_pipelines.lake.schemas import HPO_TRIALS
 class StudyResult:
     """What a study found.
 
-    ``trials`` are rows of HPO_TRIALS; their values are [rank IC, turnover, Sharpe ratio a horizon].
+    ``trials`` are rows of HPO_TRIALS; their values are [rank IC, turnover, Sharpe ratio a horizon, mean
+    correlation of the returns with the other complete trials'] (the last from two complete trials on).
     ``best_value`` is the mean rank IC over the valid rows of the folds; ``importance`` sums to 1 (PED-ANOVA);
     ``pareto`` holds the trials that no other beats in both rank IC and turnover; ``failures`` has reasons.
     """
@@ -56,7 +58,12 @@ def summarise(ledger: StudyLedger, trials: int) -> StudyResult:
             hint="mend the cause, then run again with --force",
         )
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
-    frame = pl.DataFrame([trial_row(ledger, trial) for trial in asked], schema=HPO_TRIALS.columns)
+    alike = likeness({trial.number: (told(trial) or {})["returns"] for trial in complete})
+    rows = [trial_row(ledger, trial) for trial in asked]
+    for row in rows:
+        if row["trial"] in alike:
+            row["values"].append(alike[row["trial"]])
+    frame = pl.DataFrame(rows, schema=HPO_TRIALS.columns)
     return StudyResult(
         study=ledger.name,
         trials=frame,
@@ -87,6 +94,22 @@ def trial_row(ledger: StudyLedger, trial: FrozenTrial) -> dict[str, Any]:
         "seconds": answer.get("seconds"),
         "worker": answer.get("worker", ""),
     }
+
+
+def likeness(returns: Mapping[int, Sequence[float]]) -> dict[int, float]:
+    """Each trial's mean correlation with the others; empty below two trials, 0 with one that never varied.
+
+    >>> likeness({0: [1.0, 2.0], 3: [2.0, 4.0]})
+    {0: 1.0, 3: 1.0}
+    """
+    if len(returns) < 2:
+        return {}
+    series = np.array(list(returns.values()), dtype=np.float64)  # [M, T]
+    centred = series - series.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit = np.divide(centred, norm, out=np.zeros_like(centred), where=norm > 0)
+    each = ((unit @ unit.T).sum(axis=1) - (unit * unit).sum(axis=1)) / (len(series) - 1)
+    return dict(zip(returns, np.round(each, 12).tolist(), strict=True))
 
 
 def importance(complete: Sequence[FrozenTrial], names: Sequence[str]) -> dict[str, float]:

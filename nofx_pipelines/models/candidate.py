@@ -117,14 +117,20 @@ def known_candidate(lake: Lake, universe: UniverseConfig) -> CandidateRefresh:
 def tried(trials: pl.DataFrame, universe: UniverseConfig) -> Trials:
     """How many configurations were compared and how much their validation Sharpe ratios varied.
 
-    A trial's third value is the Sharpe ratio per horizon; here it is annualised. One trial, or trials
+    Trials that earn alike are not independent: M of them with mean correlation r count as r + (1 - r) M
+    (Bailey & López de Prado 2014, appendix 3). A trial's third value is the Sharpe ratio per horizon, here
+    annualised, the fourth its mean correlation with the others. One trial, or trials
     that all agree, leave the variance to the strictest reading.
     """
-    known = trials.filter(pl.col("values").list.len() > 2)["values"].list.get(2).to_numpy()
+    values = trials["values"].drop_nulls()
+    known = values.filter(values.list.len() > 2).list.get(2).to_numpy()
+    alike = values.filter(values.list.len() > 3).list.get(3).to_numpy()
+    correlation = float(np.clip(alike.mean(), 0, 1)) if len(alike) else 0.0
+    count = correlation + (1 - correlation) * max(1, trials.height)
     if len(known) < 2:
-        return Trials(count=max(1, trials.height))
+        return Trials(count=count)
     per_year = calendar(universe.market).bars_per_year(universe.freq) / universe.labels.horizon
-    return Trials(count=trials.height, sharpe_variance=float(np.var(known, ddof=1)) * per_year)
+    return Trials(count=count, sharpe_variance=float(np.var(known, ddof=1)) * per_year)
 
 
 @dataclass(frozen=True, eq=False)

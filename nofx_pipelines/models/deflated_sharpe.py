@@ -42,24 +42,26 @@ def probabilistic_sharpe(
     return _normal_cdf((observed - reference) * math.sqrt(length - 1) / math.sqrt(spread))
 
 
-def expected_best_sharpe(trials: int, sharpe_variance: float) -> float:
+def expected_best_sharpe(trials: float, sharpe_variance: float) -> float:
     """Expected best of ``trials`` skill-less Sharpe ratios whose variance across trials is given.
 
-    Bailey & López de Prado (2014), "The Deflated Sharpe Ratio", equation 1; zero for one trial.
+    Bailey & López de Prado (2014), "The Deflated Sharpe Ratio", equation 1; never below zero, zero for one
+    trial. ``trials`` are independent ones, so a fraction where they resemble each other.
 
     >>> round(expected_best_sharpe(100, 1 / 500), 4)
     0.1132
     """
-    if trials < 2:
+    if trials <= 1:
         return 0.0
     from scipy.special import ndtri
 
     likely, unlikely = float(ndtri(1 - 1 / trials)), float(ndtri(1 - 1 / (trials * math.e)))
-    return math.sqrt(sharpe_variance) * ((1 - EULER_GAMMA) * likely + EULER_GAMMA * unlikely)
+    expected = (1 - EULER_GAMMA) * likely + EULER_GAMMA * unlikely
+    return math.sqrt(sharpe_variance) * max(expected, 0.0)
 
 
 def deflated_sharpe(
-    observed: float, trials: int, sharpe_variance: float, length: int, skew: float, kurtosis: float
+    observed: float, trials: float, sharpe_variance: float, length: int, skew: float, kurtosis: float
 ) -> float:
     """Probability that the true Sharpe ratio beats the luckiest of the trials (same paper, equation 2).
 

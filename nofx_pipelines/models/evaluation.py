@@ -42,13 +42,13 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class Trials:
-    """How many configurations were tried before this one, and how much their Sharpe ratios varied.
+    """How many independent configurations were tried before, and how much their Sharpe ratios varied.
 
     ``sharpe_variance`` is that of the trials' annualised Sharpe ratios; None takes the variance that the
     estimate of a skill-less, independent trial has over the test, the strictest reading.
     """
 
-    count: int = 1
+    count: float = 1.0
     sharpe_variance: float | None = None
 
 

@@ -12,8 +12,9 @@ from nofx_pipelines.hpo.objective import (
     Objective,
     Outcome,
     Trial,
-    horizon_sharpe,
+    active_returns,
     rank_ic,
+    sharpe,
     thinned,
     turnover,
 )
@@ -150,12 +151,12 @@ def test_the_sharpe_of_a_horizon_is_that_of_the_top_fifth_less_that_of_all():
     score = np.tile(np.arange(5.0), 40)
     earned = np.expm1(data.y).reshape(40, 5)
     held = earned[:, 4] - earned.mean(axis=1)
-    assert horizon_sharpe(score, data) == pytest.approx(held.mean() / held.std())
-    assert horizon_sharpe(score, dataclasses.replace(data, y=np.zeros(len(data)))) == 0.0
+    assert sharpe(active_returns(score, data)) == pytest.approx(held.mean() / held.std())
+    assert sharpe(active_returns(score, dataclasses.replace(data, y=np.zeros(len(data))))) == 0.0
 
 
 def test_below_five_instruments_the_sharpe_of_a_horizon_is_against_cash():
     data = ragged(3, 40, 4, 1.0)
     score = np.tile([1.0, -1.0, 1.0, -1.0], 40)
     held = np.expm1(data.y).reshape(40, 4)[:, [0, 2]].sum(axis=1) / 4
-    assert horizon_sharpe(score, data) == pytest.approx(held.mean() / held.std())
+    assert sharpe(active_returns(score, data)) == pytest.approx(held.mean() / held.std())

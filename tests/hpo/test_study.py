@@ -63,7 +63,8 @@ def test_the_table_has_a_row_a_trial_as_the_schema_says(whole):
     assert whole.trials["trial"].to_list() == list(range(14))
     assert json.loads(whole.trials["params"][0]) == SPACE.first_params
     done = whole.trials.filter(state="COMPLETE")
-    assert done["values"].list.len().unique().to_list() == [3]
+    assert done["values"].list.len().unique().to_list() == [4]
+    assert done["values"].list.get(3).is_between(-1, 1).all()
     assert (whole.trials["finished"] > whole.trials["started"]).all()
     best = done.sort(pl.col("values").list.get(0), descending=True).row(0, named=True)
     assert (best["trial"], best["values"][0]) == (whole.best_trial, whole.best_value)

@@ -62,3 +62,11 @@ def test_the_probability_is_calibrated_on_skill_less_returns() -> None:
         observed = returns.mean() / returns.std(ddof=1)
         over += probabilistic_sharpe(observed, 0.0, 225, *moments(returns)) > 0.95
     assert 0.04 < over / 4_000 < 0.06
+
+
+def test_the_best_of_trials_grows_from_zero_at_one_trial_without_a_jump() -> None:
+    counts = np.linspace(1.0, 12.0, 400)
+    best = np.array([expected_best_sharpe(float(count), 1.0) for count in counts])
+    assert best[0] == 0.0
+    assert (np.diff(best) >= 0).all()
+    assert np.diff(best).max() < 0.05
