@@ -131,6 +131,17 @@ def report(home: Home = None) -> None:
 
 
 @app.command()
+def tidy(
+    home: Home = None,
+    recent: Annotated[int, typer.Option(min=1, help="Newest versions of each table that stay.")] = 30,
+) -> None:
+    """Merge small files and remove old versions; those behind registered models stay."""
+    from nofx_pipelines.cli.tidy import tidy_home
+
+    tidy_home(resolve_home(home), recent)
+
+
+@app.command()
 def doctor(home: Home = None) -> None:
     """Check the installation, the configuration, the tables' bytes, and what is left behind."""
     from nofx_pipelines.cli.doctor import examine
