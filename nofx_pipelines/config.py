@@ -80,7 +80,8 @@ class FoldConfig:
     """Walk-forward folds; the last fold's test is the hold-out."""
 
     count: Annotated[int, Field(ge=2, le=50, examples=[5])] = 5
-    test_fraction: Share = 0.3
+    test_fraction: Share = 0.4
+    """Of the sessions, for the hold-out: what a gate can tell apart grows with it."""
     embargo_bars: Annotated[int, Field(ge=0, le=10_000, examples=[5])] = 5
 
 

@@ -124,7 +124,7 @@ def test_init_refuses_and_writes_nothing(
         ("[markets.cn.1d]", "[markets.cn.2m]", ["'2m'", "1d, 1h"]),
         ('kind = "files"', 'kind = "kafka"', ["'kafka'", "simulated", "files"]),
         ("trials = 1", "trials = 'many'", ["search.trials = 'many'", "trials = 30"]),
-        ("test_fraction = 0.3", "test_fraction = nan", ["test_fraction = nan"]),
+        ("test_fraction = 0.4", "test_fraction = nan", ["test_fraction = nan"]),
         ("start = 2024-01-02", "start = yesterday", ["not valid TOML"]),
         ('members = ["all"]', "members = []", ["members"]),
         ("[universes.shares]", '[universes."../../x"]', ["../../x"]),

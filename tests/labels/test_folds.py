@@ -49,16 +49,16 @@ def test_three_years_of_daily_bars_by_hand() -> None:
         for role in ROLES
         if (held := numbers(folds, sessions, fold, role))
     }
-    # hold-out 225; 515 before it less the gap of 10; blocks of (515 - 20) // 7 = 70
-    assert spans[4, "train"] == (0, 435)
-    assert spans[4, "valid"] == (445, 515)
-    assert spans[4, "test"] == (525, 750)
-    assert spans[3, "test"] == (445, 515)
-    assert spans[3, "valid"] == (365, 435)
-    assert spans[3, "train"] == (0, 355)
-    assert spans[0, "train"] == (0, 145)
-    assert spans[0, "valid"] == (155, 225)
-    assert spans[0, "test"] == (235, 305)
+    # hold-out 300; 440 before it less the gap of 10; blocks of (440 - 20) // 7 = 60
+    assert spans[4, "train"] == (0, 370)
+    assert spans[4, "valid"] == (380, 440)
+    assert spans[4, "test"] == (450, 750)
+    assert spans[3, "test"] == (380, 440)
+    assert spans[3, "valid"] == (310, 370)
+    assert spans[3, "train"] == (0, 300)
+    assert spans[0, "train"] == (0, 120)
+    assert spans[0, "valid"] == (130, 190)
+    assert spans[0, "test"] == (200, 260)
     assert set(folds.filter(role="train")["purge_bars"]) == {0}
     assert set(folds.filter(pl.col("role") != "train")["purge_bars"]) == {5}
 
