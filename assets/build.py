@@ -9,6 +9,9 @@ from typing import Any
 import dagster as dg
 
 from assets import (
+    anomalies,
+    anomaly_clusters,
+    anomaly_scores,
     bars,
     candidate_model,
     champion,
@@ -37,6 +40,9 @@ from resources.tracker import TrackerResource
 STAGE_BUILDERS = (
     bars.build,
     features.build,
+    anomaly_scores.build,
+    anomalies.build,
+    anomaly_clusters.build,
     labels.build,
     training_set.build,
     hpo_study.build,

@@ -97,6 +97,15 @@ class SearchConfig:
 
 
 @dataclass(frozen=True, config=_FROZEN)
+class AnomalyConfig:
+    """The alert budget of the anomaly detectors."""
+
+    budget: Annotated[float, Field(gt=0, le=1, examples=[0.05])] = 0.05
+    """Alerts an instrument and session, at most, on average."""
+    seed: Seed = 7
+
+
+@dataclass(frozen=True, config=_FROZEN)
 class GateConfig:
     """What a candidate must pass to take ``@champion``."""
 
@@ -130,6 +139,7 @@ class UniverseConfig:
     folds: FoldConfig = Field(default_factory=FoldConfig)
     search: SearchConfig = Field(default_factory=SearchConfig)
     gates: GateConfig = Field(default_factory=GateConfig)
+    anomaly: AnomalyConfig = Field(default_factory=AnomalyConfig)
     compute: ComputeConfig = Field(default_factory=ComputeConfig)
     refresh: Literal["weekly", "monthly", "always"] = "weekly"
     """The period within which searches and models count as fresh although bars came."""

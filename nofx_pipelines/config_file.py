@@ -279,7 +279,12 @@ def with_seed(config: Config, seed: int) -> Config:
         for key, feed in config.feeds.items()
     }
     universes = {
-        name: replace(u, search=replace(u.search, seed=seed), gates=replace(u.gates, seed=seed))
+        name: replace(
+            u,
+            search=replace(u.search, seed=seed),
+            gates=replace(u.gates, seed=seed),
+            anomaly=replace(u.anomaly, seed=seed),
+        )
         for name, u in config.universes.items()
     }
     return Config(home=config.home, feeds=feeds, universes=universes)

@@ -99,6 +99,10 @@ def stage_inputs(lake: Lake, universe: UniverseConfig, stage: Stage) -> str:
         from nofx_pipelines.labels.training_set import training_inputs
 
         return training_inputs(lake, universe)
+    if stage.name == "anomaly_clusters":
+        from nofx_pipelines.anomaly.refresh import cluster_inputs
+
+        return cluster_inputs(lake, universe)
     content = fingerprint(lake.table(universe.name, STAGES[name].table) for name in stage.upstream)
     return f"{content}/{stage.version_above(universe)}" if stage.searched else content
 
@@ -148,6 +152,10 @@ def _session_inputs(
             from nofx_pipelines.features.refresh import feature_inputs
 
             return feature_inputs(lake, universe, feed, start, end)
+        case "anomaly_scores":
+            from nofx_pipelines.anomaly.refresh import score_inputs
+
+            return score_inputs(lake, universe, start=start, end=end)
         case "labels":
             from nofx_pipelines.labels.refresh import label_inputs
 

@@ -79,6 +79,27 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
         by_session=True,
     ),
     Stage(
+        "anomaly_scores",
+        "anomaly_scores",
+        ("nofx_pipelines.anomaly.scoring", "nofx_pipelines.market.adjust"),
+        ("bars",),
+        ("market", "freq", "anomaly"),
+        by_session=True,
+    ),
+    Stage(
+        "anomalies",
+        "anomalies",
+        ("nofx_pipelines.anomaly.events", "nofx_pipelines.anomaly.triage"),
+        ("anomaly_scores",),
+        ("freq", "anomaly"),
+    ),
+    Stage(
+        "anomaly_clusters",
+        "anomaly_clusters",
+        ("nofx_pipelines.anomaly.clusters",),
+        ("anomalies",),
+    ),
+    Stage(
         "labels",
         "labels",
         ("nofx_pipelines.labels.refresh",),

@@ -121,6 +121,21 @@ class Chain:
 
         refresh_features(self.lake, self.universe, **self._span(), **stamp)
 
+    def _anomaly_scores(self, stamp: dict[str, str]) -> None:
+        from nofx_pipelines.anomaly.refresh import refresh_scores
+
+        refresh_scores(self.lake, self.universe, self.tracker, **self._span(), **stamp)
+
+    def _anomalies(self, stamp: dict[str, str]) -> None:
+        from nofx_pipelines.anomaly.refresh import refresh_events
+
+        refresh_events(self.lake, self.universe, inputs=self._inputs("anomalies"), **stamp)
+
+    def _anomaly_clusters(self, stamp: dict[str, str]) -> None:
+        from nofx_pipelines.anomaly.refresh import refresh_clusters
+
+        refresh_clusters(self.lake, self.universe, **stamp)
+
     def _labels(self, stamp: dict[str, str]) -> None:
         from nofx_pipelines.labels.refresh import refresh_labels
 

@@ -23,7 +23,7 @@ from nofx_pipelines.lake.schemas import LABELS, UTC_US
 from nofx_pipelines.lake.stamps import SessionStamp
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
-from nofx_pipelines.market.adjust import adjusted, stored_factors
+from nofx_pipelines.market.adjust import adjusted, running_hashes, stored_factors
 from nofx_pipelines.market.sessions import calendar
 
 _CHUNK_ROWS = 4_000_000
@@ -108,7 +108,7 @@ class _Inputs:
             visible=_visible(bars, stamps, known_until),
             factors=factors,
             ex_dates=factors["ex_date"].unique().sort().to_list(),
-            factor_hashes=_running_hashes(factors),
+            factor_hashes=running_hashes(factors),
             known_until=known_until,
             windows=LabelWindows.of(
                 universe.labels, calendar(universe.market).bars_per_session(universe.freq)
@@ -151,16 +151,6 @@ class _Inputs:
         sessions = list(self.visible)
         low = max(0, bisect_left(sessions, first) - self.windows.back)
         return sessions[low : bisect_right(sessions, last) + self.windows.ahead]
-
-
-def _running_hashes(factors: pl.DataFrame) -> list[str]:
-    """Hash of the factors up to each ex-date, the first of none."""
-    sha = hashlib.sha256()
-    hashes = [sha.hexdigest()]
-    for _, day in factors.group_by("ex_date", maintain_order=True):
-        sha.update(day.write_json().encode())
-        hashes.append(sha.hexdigest())
-    return hashes
 
 
 def _visible(bars: LakeTable, stamps: dict[date, SessionStamp], known_until: datetime) -> dict[date, str]:

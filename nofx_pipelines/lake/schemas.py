@@ -358,6 +358,81 @@ TRUTH_ANOMALIES = _schema(
     ("instrument_id", "ts_start", "kind"),
 )
 
+_EXPLANATION = pl.List(
+    pl.Struct({"feature": _S, "value": _F, "expected_low": _F, "expected_high": _F, "contribution": _F})
+)
+
+ANOMALY_SCORES = _schema(
+    "anomaly_scores",
+    {
+        "instrument_id": _S,
+        "ts_close": UTC_US,
+        "detector": _S,
+        "session_date": _D,
+        "neg_log10_p": _F,
+        "detector_version": _S,
+    },
+    ("instrument_id", "ts_close", "detector"),
+)
+
+ANOMALY_EVIDENCE = _schema(
+    "anomaly_evidence",
+    {
+        "instrument_id": _S,
+        "ts_close": UTC_US,
+        "session_date": _D,
+        "score": _F,
+        "channel": _S,
+        "detector": _S,
+        "rule": _S,
+        "explanation": _EXPLANATION,
+        "vector": pl.List(_F),
+    },
+    ("instrument_id", "ts_close"),
+    ("rule",),
+)
+
+ANOMALIES = _schema(
+    "anomalies",
+    {
+        "anomaly_id": _S,
+        "instrument_id": _S,
+        "ts_start": UTC_US,
+        "ts_end": UTC_US,
+        "ts_peak": UTC_US,
+        "session_date": _D,
+        "channel": _S,
+        "type": _S,
+        "severity": _S,
+        "score": _F,
+        "confidence": _F,
+        "rule": _S,
+        "explanation": _EXPLANATION,
+        "related": pl.List(_S),
+        "cluster_id": _S,
+        "triage": _S,
+        "note": _S,
+    },
+    ("anomaly_id",),
+    ("rule", "cluster_id", "note"),
+    session_column=None,
+)
+
+ANOMALY_CLUSTERS = _schema(
+    "anomaly_clusters",
+    {
+        "cluster_id": _S,
+        "name": _S,
+        "n": _I64,
+        "exemplar": _S,
+        "centre": pl.List(_F),
+        "first_seen": UTC_US,
+        "last_seen": UTC_US,
+    },
+    ("cluster_id",),
+    session_column=None,
+)
+
 TABLES: dict[str, TableSchema] = {
     schema.name: schema
     for schema in (
@@ -381,5 +456,9 @@ TABLES: dict[str, TableSchema] = {
         EQUITY,
         TRUTH_SIGNAL,
         TRUTH_ANOMALIES,
+        ANOMALY_SCORES,
+        ANOMALY_EVIDENCE,
+        ANOMALIES,
+        ANOMALY_CLUSTERS,
     )
 }

@@ -14,6 +14,7 @@ price) / (1 + bonus + rights ratio) / split, as the Shanghai and Shenzhen exchan
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import TypeVar
 
@@ -136,6 +137,16 @@ def stored_factors(lake: Lake, universe: str, market: str) -> pl.DataFrame:
         .collect()
     )
     return action_factors(actions, closes)
+
+
+def running_hashes(factors: pl.DataFrame) -> list[str]:
+    """Hash of ``factors`` (sorted by ``ex_date``) up to each ex-date, the first of none."""
+    sha = hashlib.sha256()
+    hashes = [sha.hexdigest()]
+    for _, day in factors.group_by("ex_date", maintain_order=True):
+        sha.update(day.write_json().encode())
+        hashes.append(sha.hexdigest())
+    return hashes
 
 
 def _factors_of(bars: pl.DataFrame | pl.LazyFrame, actions: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,1 @@
+"""Detectors: each turns conditioned bars into statistics, calibrated against a frozen reference."""

@@ -1,0 +1,149 @@
+"""Rules on a bar: what is wrong or odd by itself, whatever the distribution of features.
+
+A rule's p-value is how often it begins to fire in the reference, (times + 1) / (bars + 1); a stale price's
+is the chance of that many unchanged bars in a row for an instrument as quiet as this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nofx_pipelines.anomaly.conditioning import NAMES
+from nofx_pipelines.anomaly.panel import Bools, Floats, Panel
+from nofx_pipelines.anomaly.windows import Tape
+
+RULES = ("bad_print", "stale", "limit_lock", "gap", "split", "units")
+CHANNEL = {
+    "bad_print": "data",
+    "stale": "data",
+    "limit_lock": "price",
+    "gap": "data",
+    "split": "data",
+    "units": "data",
+}
+
+_PRINT_SIGMAS, _PRINT_VOLUME = 5.0, 3.0
+_LONGEST_STALE = 240
+"""Unchanged bars in a row that are counted."""
+_SPLIT_JUMP, _SPLIT_SIGMAS = float(np.log(1.25)), 8.0
+_UNITS_FACTOR = float(np.log(5.0))
+_CLOSE = 1e-6
+"""Relative distance at which two prices are one."""
+
+
+@dataclass(frozen=True, eq=False)
+class RuleHits:
+    """``fired`` ``[R, S, B, N]`` by ``RULES``; ``run`` is the length of the stale run that ends in each bar."""
+
+    fired: Bools
+    run: Floats
+
+    def sessions(self, first: int, last: int) -> RuleHits:
+        """Sessions ``[first, last)``."""
+        return RuleHits(self.fired[:, first:last], self.run[first:last])
+
+
+def apply_rules(panel: Panel, z: Floats, tape: Tape) -> RuleHits:
+    """Which rules each bar breaks; ``z`` are the conditioned features ``[F, S, B, N]``."""
+    run = stale_run(panel, tape)
+    fired = {
+        "bad_print": bad_print(panel, z),
+        "stale": run >= 2,
+        "limit_lock": limit_lock(panel),
+        "gap": panel.hole,
+        "split": split(panel, z, tape),
+        "units": units(panel),
+    }
+    return RuleHits(np.stack([fired[name] for name in RULES]), run)
+
+
+def bad_print(panel: Panel, z: Floats) -> Bools:
+    """A close far from the bar's own average price, on ordinary volume, that makes the high or the low."""
+    bar = panel.values
+    far = np.abs(_feature(z, "close_to_vwap")) > _PRINT_SIGMAS
+    moved = np.abs(_feature(z, "return")) > _PRINT_SIGMAS / 2
+    calm = ~(_feature(z, "volume") > _PRINT_VOLUME)
+    edge = (bar["close"] >= bar["high"] * (1 - _CLOSE)) | (bar["close"] <= bar["low"] * (1 + _CLOSE))
+    return np.asarray(far & moved & calm & edge)
+
+
+def stale_run(panel: Panel, tape: Tape) -> Floats:
+    """How many bars in a row, up to each one, show no price but the last close, ``[S, B, N]``."""
+    bar = panel.values
+    last = tape.before(bar["close"])
+    flat = (bar["high"] <= bar["low"] * (1 + _CLOSE)) & (np.abs(bar["close"] / last - 1) <= _CLOSE)
+    packed = tape.pack(np.where(flat, 1.0, 0.0))
+    run = np.zeros_like(packed)
+    streak = np.zeros(packed.shape[1])
+    for t in range(len(packed)):
+        streak = np.where(packed[t] > 0, np.minimum(streak + 1, _LONGEST_STALE), 0.0)
+        run[t] = streak
+    return np.nan_to_num(tape.unpack(run))
+
+
+def limit_lock(panel: Panel) -> Bools:
+    """One price for the whole bar, at the exchange's limit."""
+    bar = panel.values
+    one = bar["high"] <= bar["low"] * (1 + _CLOSE)
+    at = [np.abs(bar["close"] / bar[side] - 1) <= _CLOSE for side in ("limit_up", "limit_down")]
+    return np.asarray(one & (at[0] | at[1]))
+
+
+def split(panel: Panel, z: Floats, tape: Tape) -> Bools:
+    """An opening so far from the last close that shares, not prices, must have changed."""
+    bar = panel.values
+    last = tape.before(bar["close"])
+    jump = np.abs(_log_ratio(bar["open"], last))
+    return np.asarray((jump > _SPLIT_JUMP) & (np.abs(_feature(z, "return")) > _SPLIT_SIGMAS))
+
+
+def units(panel: Panel) -> Bools:
+    """Amount over volume far from the close: one of them is in other units."""
+    bar = panel.values
+    return np.asarray(np.abs(_log_ratio(bar["amount"], bar["volume"] * bar["close"])) > _UNITS_FACTOR)
+
+
+@dataclass(frozen=True, eq=False)
+class RuleOdds:
+    """Frozen odds: -log10 p of each rule, and of one more unchanged bar for each instrument ``[N]``."""
+
+    rule: tuple[float, ...]
+    unchanged: Floats
+
+    @classmethod
+    def fit(cls, reference: RuleHits, traded: Bools) -> RuleOdds:
+        """Count how often each rule began to fire among the traded bars (and holes) of the reference."""
+        bars = int(traded.sum() + reference.fired[RULES.index("gap")].sum())
+        counts = _onsets(reference.fired).sum(axis=(1, 2))
+        flat = ((reference.run >= 1) & traded).sum(axis=(0, 1))
+        unchanged = (flat + 1.0) / (traded.sum(axis=(0, 1)) + 2.0)
+        return cls(
+            rule=tuple(float(-np.log10((count + 1.0) / (bars + 1.0))) for count in counts),
+            unchanged=np.asarray(-np.log10(unchanged)),
+        )
+
+    def score(self, hits: RuleHits) -> Floats:
+        """-log10 p by rule ``[R, S, B, N]``; 0 where a rule did not fire."""
+        scores = np.where(hits.fired, np.array(self.rule)[:, None, None, None], 0.0)
+        stale = RULES.index("stale")
+        scores[stale] = np.where(hits.fired[stale], hits.run * self.unchanged, 0.0)
+        return scores
+
+
+def _onsets(fired: Bools) -> Bools:
+    """Bars at which a rule fires that it did not fire at the slot before, ``[R, T, N]``."""
+    flat = fired.reshape(len(fired), -1, fired.shape[-1])
+    onsets = flat.copy()
+    onsets[:, 1:] &= ~flat[:, :-1]
+    return onsets
+
+
+def _feature(z: Floats, name: str) -> Floats:
+    return np.nan_to_num(z[NAMES.index(name)])
+
+
+def _log_ratio(a: Floats, b: Floats) -> Floats:
+    known = (a > 0) & (b > 0)
+    return np.log(np.divide(a, b, out=np.ones_like(a), where=known))

@@ -1,0 +1,51 @@
+"""Anomalies and their recovery in words, for terminals, the UI and the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+ARROWS = {1: "above", -1: "below"}
+
+
+def reason(explanation: list[dict[str, Any]], rule: str | None) -> str:
+    """The explanation of one anomaly in one line.
+
+    >>> line = {"feature": "volume", "value": 3.0, "expected_low": 0.5, "expected_high": 1.5}
+    >>> reason([{**line, "contribution": 4.2}], None)
+    'volume 3 above 0.5 .. 1.5 (4.2)'
+    """
+    parts = [f"rule {rule}"] if rule else []
+    for line in explanation:
+        if line["value"] is None or abs(line["contribution"]) < 1.0:
+            continue
+        side = ARROWS[1 if line["contribution"] > 0 else -1]
+        low, high = (f"{line[name]:.4g}" for name in ("expected_low", "expected_high"))
+        parts.append(
+            f"{line['feature']} {line['value']:.4g} {side} {low} .. {high} ({abs(line['contribution']):.1f})"
+        )
+    return "; ".join(parts) or "several features together"
+
+
+def events_markdown(events: pl.DataFrame, limit: int = 10) -> str:
+    """The newest anomalies as a Markdown table."""
+    lines = ["| when | instrument | severity | channel | type | why |", "|---|---|---|---|---|---|"]
+    for row in events.sort("ts_start", "anomaly_id", descending=True).head(limit).iter_rows(named=True):
+        why = reason(row["explanation"], row["rule"])
+        lines.append(
+            f"| {row['ts_start']:%Y-%m-%d %H:%M} | {row['instrument_id']} | {row['severity']} | "
+            f"{row['channel']} | {row['type']} | {why} |"
+        )
+    return "\n".join(lines)
+
+
+def recovery_markdown(recovered: pl.DataFrame, precision: float | None) -> str:
+    """Recall per planted kind, and the precision of all alerts, as a Markdown table."""
+    lines = ["| planted | n | found | recall |", "|---|---|---|---|"]
+    lines += [
+        f"| {kind} | {planted} | {found} | {'' if recall is None else f'{recall:.2f}'} |"
+        for kind, planted, found, recall in recovered.rows()
+    ]
+    shown = "no alerts" if precision is None else f"{precision:.2f} of the alerts are about one of them"
+    return "\n".join([*lines, "", shown])
