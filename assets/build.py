@@ -25,6 +25,7 @@ from assets import (
     signals,
     training_set,
 )
+from assets.investigation import critical_sensor, investigation_job
 from assets.progress import NAME, progress_logger
 from assets.schedules import close_schedule
 from assets.sensors import inbox_sensor
@@ -70,10 +71,14 @@ def build_definitions(config: Config, **overrides: Any) -> dg.Definitions:
             *(jobs.universe_job(universe) for universe, _ in universes),
             *(jobs.close_job(universe, feed) for universe, feed in universes),
             *(jobs.inbox_job(feed, _behind(config, feed)) for feed in feeds if _takes_files(feed)),
+            *(investigation_job(universe, feed, config.home) for universe, feed in universes),
             jobs.publish_job(),
         ],
         schedules=[close_schedule(universe, feed) for universe, feed in universes],
-        sensors=[inbox_sensor(feed, config.home) for feed in feeds if _takes_files(feed)],
+        sensors=[
+            *(inbox_sensor(feed, config.home) for feed in feeds if _takes_files(feed)),
+            *(critical_sensor(universe, config.lake) for universe, _ in universes),
+        ],
         resources={**resources_of(config), **overrides},
         loggers={NAME: progress_logger},
         executor=dg.multiprocess_executor.configured(

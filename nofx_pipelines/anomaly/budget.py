@@ -6,6 +6,8 @@ is what would have kept the budget over the sessions before it, and never below 
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 
 LOWEST = 3.0
@@ -16,18 +18,18 @@ _ENOUGH = 100
 """Instrument-sessions below which the budget says nothing yet."""
 
 
-def thresholds(loudest: pl.DataFrame, budget: float) -> pl.DataFrame:
+def thresholds(loudest: pl.DataFrame, budget: float, bars: int) -> pl.DataFrame:
     """-log10 p that a bar of each session must reach for an alert.
 
     ``loudest``: session_date, instrument_id, score (the largest of the session). ``budget``: alerts that an
-    instrument may have in a session, on average. Returns session_date and threshold; a session's own
-    scores have no part in its threshold.
+    instrument may have in a session, on average; ``bars``: bars of a session, which say what keeps it as
+    long as little is past. Returns session_date and threshold; a session's own scores have no part in it.
 
     >>> from datetime import date
     >>> days = [date(2024, 1, d) for d in (1, 2) for _ in range(200)]
     >>> rows = {"session_date": days, "instrument_id": ["A"] * 400, "score": [k / 20 for k in range(200)] * 2}
-    >>> thresholds(pl.DataFrame(rows), budget=0.05)["threshold"].to_list()
-    [3.0, 9.5]
+    >>> thresholds(pl.DataFrame(rows), budget=0.05, bars=1)["threshold"].to_list()
+    [3.0, 9.45]
     """
     by_session = (
         loudest.drop_nulls("score").group_by("session_date").agg(pl.col("score").sort()).sort("session_date")
@@ -39,6 +41,6 @@ def thresholds(loudest: pl.DataFrame, budget: float) -> pl.DataFrame:
             [score for day in scores[max(0, k - TRAILING) : k] for score in day], dtype=pl.Float64
         )
         kept = past.quantile(1 - budget, interpolation="nearest") if len(past) >= _ENOUGH else None
-        found.append(max(LOWEST, kept or LOWEST))
+        found.append(max(LOWEST, math.log10(max(bars, 1) / budget) if kept is None else kept))
     schema = {"session_date": pl.Date, "threshold": pl.Float64}
     return pl.DataFrame({"session_date": days, "threshold": found}, schema=schema)

@@ -48,7 +48,7 @@ class Tail:
 
         >>> tail = Tail.fit(np.abs(np.random.default_rng(1).normal(size=20_000)))
         >>> [round(float(score), 1) for score in tail.score(np.array([0.674, 2.576, 3.891]))]
-        [0.3, 2.0, 4.0]
+        [0.3, 2.0, 3.7]
         """
         known = np.sort(reference[np.isfinite(reference)], axis=None)
         if len(known) < SMALLEST:

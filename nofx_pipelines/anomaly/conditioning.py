@@ -36,7 +36,7 @@ class Feature:
 
 FEATURES = (
     Feature("return", "price", "log return", 1e-4),
-    Feature("opening", "price", "log of open over the last close", 1e-4),
+    Feature("reversal", "price", "log return taken back by the opening", 1e-4),
     Feature("close_to_vwap", "price", "log", 1e-4),
     Feature("shadow", "price", "log", 1e-4, given="return", persists=True),
     Feature("volume", "volume", "log", 0.05, given="return", persists=True),
@@ -85,13 +85,13 @@ def condition(panel: Panel, lookback: Lookback, tape: Tape) -> Conditioned:
     own = _volatile(log["close"] - last, tape, lookback)
     residual, drift = _residual(own, tape, lookback)
     quiet = {
-        "opening": log["open"] - last,
         "close_to_vwap": np.where(np.abs(vwap) < _UNITS_OFF, vwap, np.nan),
         "shadow": _shadow(log),
         "volume": log["volume"],
         "trade_size": log["amount"] - log["n_trades"],
     }
-    parts = {"return": own, "residual": residual, "drift": drift}
+    taken_back = _reversal(log["open"] - last, own, tape)
+    parts = {"return": own, "reversal": taken_back, "residual": residual, "drift": drift}
     for feature in FEATURES:
         if feature.name in quiet:
             x = quiet[feature.name]
@@ -101,6 +101,15 @@ def condition(panel: Panel, lookback: Lookback, tape: Tape) -> Conditioned:
     center = np.stack([parts[name][1].center for name in NAMES])
     scale = np.stack([parts[name][1].scale for name in NAMES])
     return Conditioned(value, center, scale, _recent((value - center) / scale, tape))
+
+
+def _reversal(gap: Floats, move: tuple[Floats, Norm], tape: Tape) -> tuple[Floats, Norm]:
+    """What this opening takes back of the last bar's return, in that return's scale: a wrong close does."""
+    x, norm = move
+    last, scale = tape.before(x), tape.before(norm.scale)
+    back = np.where(last * gap < 0, np.sign(gap) * np.minimum(np.abs(last), np.abs(gap)), 0.0)
+    known = np.isfinite(last) & np.isfinite(gap)
+    return np.where(known, back, np.nan), Norm(np.zeros_like(scale), scale)
 
 
 def _shadow(log: dict[str, Floats]) -> Floats:

@@ -2,7 +2,8 @@
 
 Detectors that see the same channel do not add up, and different channels are sparse: the largest -log p is
 what finds an anomaly that only one of them sees. Taking the largest of many is no p-value any more, so the
-result is calibrated against the same maximum over the reference.
+result is calibrated against the same maximum over the reference. Rules on the data itself stand beside: what
+breaks one is wrong however ordinary the rest of the bar looks.
 """
 
 from __future__ import annotations
@@ -112,8 +113,9 @@ class Reference:
         """The scores of sessions that the reference does not hold."""
         feature, forest, rule, channel = self._parts(seen)
         statistical = self.total.score(_loudest(channel, forest, seen.traded))
-        hole = seen.hits.fired[RULES.index("gap")]
-        return Scores(feature, forest, rule, channel, np.where(hole, rule.max(axis=0), statistical))
+        broken = channel[_DATA]
+        ensemble = np.fmax(statistical, np.where(broken > 0, broken, np.nan))
+        return Scores(feature, forest, rule, channel, ensemble)
 
     def _parts(self, seen: Evidence) -> tuple[Floats, Floats, Floats, Floats]:
         statistics = (robust_z.statistics(seen.conditioned), seen.averages)
@@ -124,13 +126,14 @@ class Reference:
             ]
         )
         z = seen.conditioned.z
-        known: Bools = np.isfinite(z).any(axis=0)
+        known = np.asarray(np.isfinite(z).any(axis=0))
         forest = np.full(known.shape, np.nan)
         forest[known] = self.forest_tail.score(self.forest.statistics(forest_rows(z, known)))
         rule = self.odds.score(seen.hits)
         return feature, forest, rule, _channels(feature, rule)
 
 
+_DATA = CHANNELS.index("data")
 _FLAT = Tail(np.zeros(1), 0.0, 0.0, 1.0)
 
 
@@ -152,8 +155,8 @@ def cut(seen: Evidence, span: slice) -> Evidence:
 
 
 def _loudest(channel: Floats, forest: Floats, traded: Bools) -> Floats:
-    """The loudest of all channels and of the forest, which belongs to none, ``[S, B, N]``."""
-    return np.where(traded, _largest(np.concatenate([channel, forest[None]])), np.nan)
+    """The loudest of the statistical channels and of the forest, which belongs to none, ``[S, B, N]``."""
+    return np.where(traded, _largest(np.stack([*np.delete(channel, _DATA, axis=0), forest])), np.nan)
 
 
 def _channels(feature: Floats, rule: Floats) -> Floats:

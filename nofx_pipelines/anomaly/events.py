@@ -32,7 +32,8 @@ def find_events(ensemble: pl.DataFrame, evidence: pl.DataFrame, freq: str, budge
     loudest = ensemble.group_by("session_date", "instrument_id").agg(
         pl.col("neg_log10_p").max().alias("score")
     )
-    limits = thresholds(loudest, budget)
+    bars = max(ensemble.group_by("session_date", "instrument_id").len()["len"].to_list(), default=1)
+    limits = thresholds(loudest, budget, bars)
     alerts = (
         evidence.join(limits, on="session_date", how="inner")
         .filter(pl.col("score") >= pl.col("threshold"))
@@ -120,7 +121,7 @@ def _event(bars: list[dict[str, Any]], freq: str) -> dict[str, Any]:
 
 def _type(peak: dict[str, Any], bars: int) -> str:
     """What kind of oddness: by the rule, channel and detector that spoke loudest."""
-    if peak["rule"] == "gap":
+    if peak["rule"] in ("gap", "refused"):
         return "temporal"
     if peak["channel"] == "cross_section":
         return "spatial"

@@ -42,7 +42,7 @@ def explain(
     z = seen.conditioned.z
     credit = _credits(reference, z, places)
     found = [_bar(reference, seen, scores, z, place, credit[k]) for k, place in enumerate(places)]
-    schema = {
+    schema: dict[str, Any] = {
         "score": pl.Float64,
         "channel": pl.String,
         "detector": pl.String,

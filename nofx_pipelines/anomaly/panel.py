@@ -52,6 +52,8 @@ class Panel:
     traded: Bools
     hole: Bools
     """Bars that the calendar expects and no source has, without a known reason."""
+    refused: Bools
+    """Bars that a source has and the checks did not let in."""
     rows: pl.DataFrame
     """instrument_id, ts_close, session_date of every bar read."""
     at: tuple[Ints, Ints, Ints]
@@ -84,14 +86,16 @@ def read_panel(bars: pl.DataFrame, freq: str) -> Panel:
     )
     shape = (len(sessions), int(slots.max()) - first + 1 if len(slots) else 0, len(instruments))
     _require_single(rows, at, shape)
-    traded = rows["status"] == "traded"
+    traded, absent = rows["status"] == "traded", rows["status"] == "source_hole"
+    refused = rows["quality"].list.contains("quarantined").fill_null(False)
     return Panel(
         sessions=tuple(sessions.to_list()),
         instruments=tuple(instruments.to_list()),
         first_slot=first,
         values={name: _cube(rows[name], traded, at, shape) for name in COLUMNS},
         traded=_flags(traded, at, shape),
-        hole=_flags(rows["status"] == "source_hole", at, shape),
+        hole=_flags(absent & ~refused, at, shape),
+        refused=_flags(absent & refused, at, shape),
         rows=rows.select("instrument_id", "ts_close", "session_date"),
         at=at,
     )

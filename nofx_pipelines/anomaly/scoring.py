@@ -12,7 +12,7 @@ import polars as pl
 from nofx_pipelines.anomaly.conditioning import Conditioned, condition
 from nofx_pipelines.anomaly.ensemble import DETECTORS, Reference, Scores, cut, gather
 from nofx_pipelines.anomaly.explanation import Place, explain
-from nofx_pipelines.anomaly.panel import Panel, read_panel
+from nofx_pipelines.anomaly.panel import Ints, Panel, read_panel
 from nofx_pipelines.anomaly.refit import Refit
 from nofx_pipelines.anomaly.windows import Lookback, Tape
 from nofx_pipelines.errors import NotEnoughData
@@ -91,7 +91,7 @@ def _period(
     return _frame(rows, at, scores), explain(reference, seen, scores, rows[loud], places)
 
 
-def _frame(rows: pl.DataFrame, at: tuple[np.ndarray, ...], scores: Scores) -> pl.DataFrame:  # type: ignore[type-arg]
+def _frame(rows: pl.DataFrame, at: tuple[Ints, Ints, Ints], scores: Scores) -> pl.DataFrame:
     """Long rows: one a bar for the ensemble, and one for each detector that has something to say."""
     parts = []
     for name in ("ensemble", *DETECTORS):

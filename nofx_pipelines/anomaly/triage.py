@@ -59,6 +59,7 @@ def set_triage(table: LakeTable, anomaly_id: str, state: str, note: str | None) 
 def rewrite(table: LakeTable, events: pl.DataFrame) -> int:
     """Write ``events`` over the table with the stamp that it has: it stays as fresh as it was."""
     stamp, version = table.stamp(), table.version()
-    assert stamp is not None and version is not None
+    assert stamp is not None
+    assert version is not None
     lineage = table.commit(version).message.lineage
     return table.overwrite(events, lineage=lineage, code_version=stamp.code_version, inputs=stamp.inputs)

@@ -6,6 +6,7 @@ how many sessions were read with it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,7 +118,7 @@ class Tape:
     def of(cls, traded: Bools, span: int) -> Tape:
         """The tape of the bars that ``traded`` ``[S, B, N]``."""
         sessions, slots, instruments = traded.shape
-        seen = traded.reshape(-1, instruments)
+        seen = traded.reshape(sessions * slots, instruments)
         position = np.where(seen, np.cumsum(seen, axis=0) - 1, -1)
         number = np.repeat(np.arange(sessions, dtype=np.int64), slots)
         session = np.zeros((int(position.max(initial=-1)) + 1, instruments), dtype=np.int64)
@@ -128,14 +129,14 @@ class Tape:
     def pack(self, cube: Floats) -> Floats:
         """The traded bars of ``cube`` one after the other, ``[T, N]``, NaN behind each one's last."""
         packed = np.full(self.session.shape, np.nan)
-        cells = self.position.reshape(-1, self.session.shape[1])
+        cells = self.position.reshape(math.prod(self.position.shape[:2]), self.session.shape[1])
         when, who = np.nonzero(cells >= 0)
         packed[cells[when, who], who] = cube.reshape(cells.shape)[when, who]
         return packed
 
     def unpack(self, packed: Floats) -> Floats:
         """The inverse of ``pack``, NaN where nothing traded."""
-        cells = self.position.reshape(-1, self.session.shape[1])
+        cells = self.position.reshape(math.prod(self.position.shape[:2]), self.session.shape[1])
         cube = np.full(cells.shape, np.nan)
         when, who = np.nonzero(cells >= 0)
         cube[when, who] = packed[cells[when, who], who]

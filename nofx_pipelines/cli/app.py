@@ -105,6 +105,37 @@ def sql(
 
 
 @app.command()
+def anomalies(
+    home: Home = None,
+    universe: Annotated[str | None, typer.Option(help="One universe; all by default.")] = None,
+    severity: Annotated[str, typer.Option(help="Lowest that is shown: low, medium, high, critical.")] = "low",
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    recovery: Annotated[bool, typer.Option("--recovery", help="Count planted ones found, per kind.")] = False,
+) -> None:
+    """What looked odd, why, and how loud; newest first."""
+    from nofx_pipelines.cli.anomalies import show_anomalies, show_recovery
+
+    if recovery:
+        show_recovery(resolve_home(home), universe)
+    else:
+        show_anomalies(resolve_home(home), universe, severity, limit)
+
+
+@app.command()
+def triage(
+    anomaly: Annotated[str, typer.Argument(help="An anomaly's id, or the beginning of it.")],
+    state: Annotated[str, typer.Argument(help="open, confirmed or dismissed.")],
+    universe: Annotated[str, typer.Option(help="The universe that it belongs to.")],
+    home: Home = None,
+    note: Annotated[str | None, typer.Option(help="What you know about it.")] = None,
+) -> None:
+    """Decide about an anomaly; the decision stays when it is found again."""
+    from nofx_pipelines.cli.anomalies import decide
+
+    decide(resolve_home(home), universe, anomaly, state, note)
+
+
+@app.command()
 def models(home: Home = None) -> None:
     """Registered models with their aliases, figures and lineage."""
     from nofx_pipelines.cli.models import show_models

@@ -1,4 +1,4 @@
-"""One universe's chapter: verdict, data, price, trials, leaderboard, equity, gates, lineage."""
+"""One universe's chapter: verdict, data, price, anomalies, trials, leaderboard, equity, gates, lineage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 
 import polars as pl
 
+from nofx_pipelines.report.anomalies import anomaly_page
 from nofx_pipelines.report.charts import Line, Whisker, bars, line_chart, scatter, whiskers
 from nofx_pipelines.report.markup import figure, frame_table, interval, number, pill, table
 from nofx_pipelines.report.view import UniverseView
@@ -55,6 +56,8 @@ def chapter(view: UniverseView) -> str:
         _coverage(view),
         "<h3>Price with features</h3>",
         _price(view),
+        "<h3>Anomalies</h3>",
+        anomaly_page(view.anomalies),
         "<h3>Latest signals</h3>",
         _signals(view),
         "<h3>Lineage</h3>",

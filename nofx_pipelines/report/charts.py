@@ -37,16 +37,26 @@ class Whisker:
     tone: str = "a"
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A dot on a line chart: at a label's position and a value."""
+
+    at: int
+    value: float
+    tone: str = "b"
+
+
 def line_chart(
     labels: Sequence[str],
     lines: Sequence[Line],
     *,
+    marks: Sequence[Mark] = (),
     band: tuple[Sequence[Number], Sequence[Number]] | None = None,
     rules: Sequence[float] = (),
     height: int = HEIGHT,
     title: str,
 ) -> str:
-    """Lines over ``labels`` (x, evenly spaced), a shaded ``band`` and horizontal ``rules``.
+    """Lines over ``labels`` (x, evenly spaced), ``marks``, a shaded ``band`` and horizontal ``rules``.
 
     >>> "<polyline" in line_chart(["a", "b"], [Line("x", [1.0, 2.0])], title="two points")
     True
@@ -61,6 +71,10 @@ def line_chart(
         for v in rules
     ]
     parts += [frame.polyline(line) for line in lines]
+    parts += [
+        f'<circle class="{mark.tone}" cx="{frame.x(mark.at)}" cy="{frame.y(mark.value)}" r="4"/>'
+        for mark in marks
+    ]
     return _svg(parts, height, title) + legend([(line.name, line.tone) for line in lines])
 
 

@@ -9,11 +9,14 @@ import polars as pl
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
+from nofx_pipelines.report.anomalies import AnomalyView, read_anomalies
 
 SHOWN_FEATURES = ("sma_20", "bollinger_upper", "bollinger_lower", "rsi_14")
 LINEAGE_TABLES = (
     "bars",
     "features",
+    "anomaly_scores",
+    "anomalies",
     "labels",
     "training_set",
     "hpo_trials",
@@ -41,6 +44,7 @@ class UniverseView:
     gates: pl.DataFrame
     equity: pl.DataFrame
     signals: pl.DataFrame
+    anomalies: AnomalyView
     lineage: pl.DataFrame
     """table, version, rows, code_version, written, reads."""
 
@@ -78,6 +82,7 @@ def read_view(lake: Lake, universe: UniverseConfig, feed: FeedConfig) -> Univers
         gates=whole("gates"),
         equity=whole("equity"),
         signals=_latest(whole("signals")),
+        anomalies=read_anomalies(lake, universe),
         lineage=_lineage(lake, universe),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -63,9 +64,11 @@ def test_any_expression(seed: int, missing: float, flat: float, exprs: list[Expr
 def compare_where_well_conditioned(bars: pl.DataFrame, features: object) -> None:
     """Random trees divide by differences of equals and compare rounding errors: skip what is unstable.
 
-    A feature counts as unstable when a relative change of 1e-13 of the bars moves it by more than 1e-10.
+    A feature counts as unstable when relative changes of up to 1e-13, another one for each bar, move it by
+    more than 1e-10. (One change for all bars would leave every ratio, and so every return of 0, as it was.)
     """
-    moved = bars.with_columns(pl.col("open", "high", "low", "close", "volume", "amount") * (1 + 1e-13))
+    noise = pl.Series("noise", np.random.default_rng(1).uniform(-1e-13, 1e-13, bars.height))
+    moved = bars.with_columns(pl.col("open", "high", "low", "close", "volume", "amount") * (1 + noise))
     a = compute(bars, features, bars_per_year=YEAR, engine="polars").frame  # type: ignore[arg-type]
     b = compute(moved, features, bars_per_year=YEAR, engine="polars").frame  # type: ignore[arg-type]
     ours = compute(bars, features, bars_per_year=YEAR).frame  # type: ignore[arg-type]

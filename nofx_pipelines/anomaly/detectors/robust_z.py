@@ -9,6 +9,7 @@ from nofx_pipelines.anomaly.panel import Floats
 def statistics(conditioned: Conditioned) -> Floats:
     """Signed z ``[F, S, B, N]``; its size is what is calibrated.
 
+    >>> import numpy as np
     >>> one = np.ones((8, 1, 1, 1))
     >>> float(statistics(Conditioned(3 * one, center=one, scale=0.5 * one, recent=0 * one))[0, 0, 0, 0])
     4.0

@@ -1,7 +1,7 @@
 """Rules on a bar: what is wrong or odd by itself, whatever the distribution of features.
 
 A rule's p-value is how often it begins to fire in the reference, (times + 1) / (bars + 1); a stale price's
-is the chance of that many unchanged bars in a row for an instrument as quiet as this one.
+is the chance that an instrument as quiet as this one starts to stand still and stands so long.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from nofx_pipelines.anomaly.conditioning import NAMES
 from nofx_pipelines.anomaly.panel import Bools, Floats, Panel
 from nofx_pipelines.anomaly.windows import Tape
 
-RULES = ("bad_print", "stale", "limit_lock", "gap", "split", "units")
+RULES = ("bad_print", "stale", "limit_lock", "gap", "refused", "split", "units")
 CHANNEL = {
     "bad_print": "data",
     "stale": "data",
     "limit_lock": "price",
     "gap": "data",
+    "refused": "data",
     "split": "data",
     "units": "data",
 }
@@ -27,6 +28,8 @@ CHANNEL = {
 _PRINT_SIGMAS, _PRINT_VOLUME = 5.0, 3.0
 _LONGEST_STALE = 240
 """Unchanged bars in a row that are counted."""
+_CLUSTERING, _PRIOR_RUNS = 3.0, 10.0
+"""One flat bar makes the next so many times likelier: a guess worth so many of an instrument's own runs."""
 _SPLIT_JUMP, _SPLIT_SIGMAS = float(np.log(1.25)), 8.0
 _UNITS_FACTOR = float(np.log(5.0))
 _CLOSE = 1e-6
@@ -35,7 +38,7 @@ _CLOSE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class RuleHits:
-    """``fired`` ``[R, S, B, N]`` by ``RULES``; ``run`` is the length of the stale run that ends in each bar."""
+    """``fired`` ``[R, S, B, N]`` by ``RULES``; ``run``: bars of the stale run that ends in each one."""
 
     fired: Bools
     run: Floats
@@ -53,6 +56,7 @@ def apply_rules(panel: Panel, z: Floats, tape: Tape) -> RuleHits:
         "stale": run >= 2,
         "limit_lock": limit_lock(panel),
         "gap": panel.hole,
+        "refused": panel.refused,
         "split": split(panel, z, tape),
         "units": units(panel),
     }
@@ -107,28 +111,35 @@ def units(panel: Panel) -> Bools:
 
 @dataclass(frozen=True, eq=False)
 class RuleOdds:
-    """Frozen odds: -log10 p of each rule, and of one more unchanged bar for each instrument ``[N]``."""
+    """Frozen odds: -log10 p of each rule; by instrument ``[N]`` of a first and of a further flat bar."""
 
     rule: tuple[float, ...]
-    unchanged: Floats
+    flat: Floats
+    still_flat: Floats
 
     @classmethod
     def fit(cls, reference: RuleHits, traded: Bools) -> RuleOdds:
         """Count how often each rule began to fire among the traded bars (and holes) of the reference."""
-        bars = int(traded.sum() + reference.fired[RULES.index("gap")].sum())
+        absent = [RULES.index("gap"), RULES.index("refused")]
+        bars = int(traded.sum() + reference.fired[absent].sum())
         counts = _onsets(reference.fired).sum(axis=(1, 2))
-        flat = ((reference.run >= 1) & traded).sum(axis=(0, 1))
-        unchanged = (flat + 1.0) / (traded.sum(axis=(0, 1)) + 2.0)
+        first = ((reference.run == 1) & traded).sum(axis=(0, 1))
+        second = ((reference.run == 2) & traded).sum(axis=(0, 1))
+        flat = (first + 1.0) / (traded.sum(axis=(0, 1)) + 2.0)
+        usual = np.minimum(_CLUSTERING * flat, 0.5)
+        still = (second + _PRIOR_RUNS * usual) / (first + _PRIOR_RUNS)
         return cls(
             rule=tuple(float(-np.log10((count + 1.0) / (bars + 1.0))) for count in counts),
-            unchanged=np.asarray(-np.log10(unchanged)),
+            flat=np.asarray(-np.log10(flat)),
+            still_flat=np.asarray(-np.log10(still)),
         )
 
     def score(self, hits: RuleHits) -> Floats:
         """-log10 p by rule ``[R, S, B, N]``; 0 where a rule did not fire."""
         scores = np.where(hits.fired, np.array(self.rule)[:, None, None, None], 0.0)
         stale = RULES.index("stale")
-        scores[stale] = np.where(hits.fired[stale], hits.run * self.unchanged, 0.0)
+        standing = self.flat + (hits.run - 1.0) * self.still_flat
+        scores[stale] = np.where(hits.fired[stale], standing, 0.0)
         return scores
 
 

@@ -1,0 +1,49 @@
+"""The average against its recursion, and what it is for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nofx_pipelines.anomaly.detectors import ewma
+from nofx_pipelines.anomaly.windows import Tape
+
+
+def _tape(bars: int) -> Tape:
+    return Tape.of(np.ones((bars, 1, 1), dtype=np.bool_), span=bars)
+
+
+def test_it_is_the_recursive_average_up_to_what_was_cut_off() -> None:
+    z = np.random.default_rng(1).normal(size=(1, 300, 1, 1))
+    got = ewma.statistics(z, _tape(300))[0, :, 0, 0]
+    average, recursive = 0.0, []
+    for value in z[0, :, 0, 0]:
+        average = (1 - ewma.SMOOTHING) * average + ewma.SMOOTHING * value
+        recursive.append(average)
+    unit = np.sqrt(ewma.SMOOTHING / (2 - ewma.SMOOTHING))
+    assert np.abs(got[50:] - np.array(recursive)[50:] / unit).max() < 0.1
+
+
+def test_independent_z_have_a_unit_average() -> None:
+    z = np.random.default_rng(2).normal(size=(1, 20_000, 1, 1))
+    assert abs(np.nanstd(ewma.statistics(z, _tape(20_000))) - 1) < 0.03
+
+
+def test_a_small_shift_that_lasts_is_louder_than_any_of_its_bars() -> None:
+    z = np.zeros((1, 60, 1, 1))
+    z[0, 40:] = 1.5
+    assert ewma.statistics(z, _tape(60))[0, 49, 0, 0] > 3.5
+
+
+def test_one_wild_bar_is_soon_forgotten() -> None:
+    z = np.zeros((1, 60, 1, 1))
+    z[0, 30] = 500.0
+    averaged = ewma.statistics(z, _tape(60))[0, :, 0, 0]
+    assert averaged[31] < 4
+    assert averaged[42] < 0.3
+
+
+def test_unknown_bars_have_no_average() -> None:
+    z = np.zeros((1, 60, 1, 1))
+    z[0, 45] = np.nan
+    assert np.isnan(ewma.statistics(z, _tape(60))[0, 45, 0, 0])
+    assert np.isfinite(ewma.statistics(z, _tape(60))[0, 46, 0, 0])
