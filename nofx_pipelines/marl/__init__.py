@@ -1,0 +1,1 @@
+"""Multi-agent reinforcement learning: environment, roles, networks, algorithms, credit, evaluation."""
