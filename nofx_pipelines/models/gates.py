@@ -115,7 +115,8 @@ def rank_ic_above(evidence: Evidence, threshold: float) -> Finding:
 def better_than_incumbent(evidence: Evidence, threshold: float) -> Finding:
     """The whole interval of the paired rank IC difference to the champion lies above the threshold.
 
-    Without a champion the candidate is compared with the baseline.
+    Without a champion the candidate is compared with the baseline. One that scores as the champion does (the
+    same model, trained again) does not replace it.
     """
     rival, name = evidence.incumbent, "the champion's"
     if rival is None:
@@ -125,6 +126,8 @@ def better_than_incumbent(evidence: Evidence, threshold: float) -> Finding:
         return Finding(None, threshold, False, reason)
     difference = paired_difference(evidence.candidate, rival)
     label = f"rank IC less {name}, session by session,"
+    if difference.value == difference.lo == difference.hi == 0.0:
+        return Finding(0.0, threshold, False, f"{label} is 0 throughout: the same scores, nothing to replace")
     return _interval_above(difference, threshold, label, evidence.candidate.confidence)
 
 

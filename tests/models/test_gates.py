@@ -80,7 +80,7 @@ def test_the_reasons_carry_the_numbers() -> None:
     ("change", "gate", "reason"),
     [
         ({"candidate": outcome(half_width=0.05)}, "rank_ic_interval", "does not lie above 0"),
-        ({"incumbent": outcome(rank_ic=0.05)}, "paired_difference", "does not lie above 0"),
+        ({"incumbent": outcome(rank_ic=0.05)}, "paired_difference", "nothing to replace"),
         ({"incumbent": outcome(rank_ic=0.06)}, "paired_difference", "-0.0100"),
         ({"baseline": outcome(sharpe=2.0)}, "net_sharpe", "is not above the baseline's 2.00"),
         ({"candidate": outcome(deflated=0.9499)}, "deflated_sharpe", "does not reach 0.95"),
