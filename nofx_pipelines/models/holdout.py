@@ -73,7 +73,7 @@ def hold_out(lake: Lake, universe: UniverseConfig) -> HoldOut:
     return HoldOut(
         rows=from_frames(training_set, folds, last, "test"),
         bars=bars.select(_PRICES).collect(),
-        costs=_dated_costs(universe.market, board_of(lake, universe)),
+        costs=dated_costs(universe.market, board_of(lake, universe)),
         sessions_per_year=trading.bars_per_year("1d"),
         universe=universe,
     )
@@ -90,7 +90,9 @@ def board_of(lake: Lake, universe: UniverseConfig) -> str:
     return str(boards.sort("n", "board", descending=[True, False])["board"][0])
 
 
-def _dated_costs(market: str, board: str) -> Callable[[date], CostSchedule]:
+def dated_costs(market: str, board: str) -> Callable[[date], CostSchedule]:
+    """The costs in force on each day, remembered."""
+
     @cache
     def of(day: date) -> CostSchedule:
         return costs(market, board, day)

@@ -42,19 +42,13 @@ def price_panel(bars: pl.DataFrame) -> Panel:
     """
     if bars.is_empty():
         raise NotEnoughData("there are no bars for the portfolio", hint="widen start and end in nofx.toml")
-    times = bars.group_by("ts_open").agg(pl.col("ts_close").max(), pl.col("session_date").first())
-    times = times.sort("ts_open")
-    instruments = bars["instrument_id"].unique().sort()
-    place = (
-        times["ts_open"].search_sorted(bars["ts_open"]).to_numpy(),
-        instruments.search_sorted(bars["instrument_id"]).to_numpy(),
-    )
+    times, instruments, place = grid(bars)
     shape = (times.height, len(instruments))
-    traded = _matrix(bars["status"] == "traded", place, shape, False)
-    opens = _matrix(bars["open"], place, shape, np.nan)
+    traded = matrix(bars["status"] == "traded", place, shape, False)
+    opens = matrix(bars["open"], place, shape, np.nan)
     fillable = traded & np.isfinite(opens) & (opens > 0)
     high, low = (
-        _matrix(bars[name], place, shape, np.nan) if name in bars.columns else np.full(shape, np.nan)
+        matrix(bars[name], place, shape, np.nan) if name in bars.columns else np.full(shape, np.nan)
         for name in ("limit_up", "limit_down")
     )
     return Panel(
@@ -63,10 +57,22 @@ def price_panel(bars: pl.DataFrame) -> Panel:
         times["ts_close"].cast(pl.Int64).to_numpy(),
         times["session_date"].to_list(),
         np.where(fillable, opens, np.nan),
-        _carry_forward(_matrix(bars["close"], place, shape, np.nan)),
+        _carry_forward(matrix(bars["close"], place, shape, np.nan)),
         fillable & ~(opens >= high * (1 - LIMIT_SLACK)),
         fillable & ~(opens <= low * (1 + LIMIT_SLACK)),
     )
+
+
+def grid(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, tuple[Any, Any]]:
+    """Bars' times (ts_open, ts_close, session_date), instruments, and each row's place among them."""
+    times = bars.group_by("ts_open").agg(pl.col("ts_close").max(), pl.col("session_date").first())
+    times = times.sort("ts_open")
+    instruments = bars["instrument_id"].unique().sort()
+    place = (
+        times["ts_open"].search_sorted(bars["ts_open"]).to_numpy(),
+        instruments.search_sorted(bars["instrument_id"]).to_numpy(),
+    )
+    return times, instruments, place
 
 
 def score_matrix(predictions: pl.DataFrame, instruments: pl.Series) -> tuple[NDArray[np.int64], Array]:
@@ -79,11 +85,12 @@ def score_matrix(predictions: pl.DataFrame, instruments: pl.Series) -> tuple[NDA
         times.search_sorted(predictions["ts_close"]).to_numpy(),
         instruments.search_sorted(predictions["instrument_id"]).to_numpy(),
     )
-    scores = _matrix(predictions["score"], place, (len(times), len(instruments)), np.nan)
+    scores = matrix(predictions["score"], place, (len(times), len(instruments)), np.nan)
     return times.cast(pl.Int64).to_numpy(), scores
 
 
-def _matrix(values: pl.Series, place: tuple[Any, Any], shape: tuple[int, int], default: Any) -> Any:
+def matrix(values: pl.Series, place: tuple[Any, Any], shape: tuple[int, int], default: Any) -> Any:
+    """The values at their places in an array of ``shape``, ``default`` where none or null."""
     out = np.full(shape, default)
     out[place] = values.fill_null(default).to_numpy()
     return out

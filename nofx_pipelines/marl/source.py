@@ -1,0 +1,104 @@
+"""A universe's tables as a `MarketPanel`: bars, corporate actions, listings and the dated rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from nofx_pipelines.config import UniverseConfig
+from nofx_pipelines.errors import NotEnoughData
+from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.market.adjust import adjusted
+from nofx_pipelines.market.rules import LotRule, TickTable, lots, tick_table
+from nofx_pipelines.marl.panel import BAR_COLUMNS, MarketPanel, Terms, build_panel, most_liquid
+from nofx_pipelines.models.holdout import board_of, dated_costs
+
+Array = NDArray[np.float64]
+
+POOL = 60
+"""At most so many instruments, the most liquid before the cut, are traded."""
+
+
+def load_panel(
+    lake: Lake,
+    universe: UniverseConfig,
+    *,
+    test_fraction: float,
+    versions: Mapping[str, int] | None = None,
+) -> tuple[MarketPanel, int]:
+    """The panel of a universe and the first bar that agents are judged on.
+
+    The last ``test_fraction`` of the sessions are for judging; which instruments are traded is decided by
+    what came before. ``versions``: read these versions of the tables instead of the newest. Raises
+    NotEnoughData when nothing was liquid enough.
+    """
+    found = versions or {}
+    bars = lake.table(universe.name, "bars").scan(version=found.get(f"{universe.name}/bars")).collect()
+    days = bars["session_date"].unique().sort()
+    cut = _cut(days, test_fraction, universe.name)
+    pool = most_liquid(bars, cut, POOL)
+    if not pool:
+        raise NotEnoughData(
+            f"no instrument of {universe.name} traded often enough before {cut}",
+            kept="no agent was trained",
+            hint="ask for a longer history, or other members",
+        )
+    bars = bars.filter(pl.col("instrument_id").is_in(pool))
+    raw_close = bars["close"]
+    actions = lake.table(universe.market, "corporate_actions")
+    if actions.exists():
+        of = actions.scan(version=found.get(f"{universe.market}/corporate_actions")).collect()
+        bars = adjusted(bars, of)
+    factor = (bars["close"] / raw_close).fill_nan(None)
+    panel = build_panel(bars.select(BAR_COLUMNS), factor, pool, terms_of(lake, universe, pool, days[-1]))
+    return panel, panel.first_bar_of(cut)
+
+
+def terms_of(lake: Lake, universe: UniverseConfig, instruments: list[str], last: date) -> Terms:
+    """The rules of a universe's market: dated costs and ticks, lots, T+1 in A-shares, shorts of perpetuals.
+
+    Hong Kong allows short sales of designated securities only and A-shares of listed ones with borrowed
+    stock; neither list is in our data, so both are modelled without shorts.
+    """
+    board = board_of(lake, universe)
+    listings = lake.table(universe.market, "instruments").scan().collect().sort("valid_from")
+    rows = {row["instrument_id"]: row for row in listings.iter_rows(named=True)}
+    market = universe.market
+    lot: dict[str, LotRule | float] = {
+        name: lots(market, rows[name]["board"], last) if market == "cn" else float(rows[name]["lot_size"])
+        for name in instruments
+    }
+
+    @cache
+    def table(of: str, day: date) -> TickTable:
+        return tick_table(market, of, day)
+
+    def ticks(name: str, day: date, prices: Array) -> Array:
+        if market == "crypto":
+            return np.full_like(prices, float(rows[name]["tick_size"]))
+        return np.asarray(table(rows[name]["board"], day).tick(prices))
+
+    return Terms(
+        costs=dated_costs(market, board),
+        lots=lot,
+        ticks=ticks,
+        t_plus_one=market == "cn",
+        shortable=board == "perpetual",
+    )
+
+
+def _cut(days: pl.Series, test_fraction: float, name: str) -> date:
+    first = int(len(days) * (1 - test_fraction))
+    if first < 1 or first >= len(days):
+        raise NotEnoughData(
+            f"{name} has {len(days)} sessions, of which the last {test_fraction:.0%} would be judged on",
+            kept="no agent was trained",
+            hint="ask for a longer history",
+        )
+    found: date = days[first]
+    return found
