@@ -28,6 +28,8 @@ INSTRUMENTS = 6
 """Traded in one copy, at most."""
 RECENT = 20
 """Bars of past returns that managers see."""
+PEAK = 60
+"""Bars over which growth and drawdowns are measured: an old fall does not bind for ever."""
 _BAND = 0.01
 """A change of weight below it is not traded, unless it ends the position."""
 _CAP_SLACK = 1.05
@@ -83,7 +85,8 @@ class TradingEnvironment:
     ) -> None:
         self.panel, self.length, self.roles = panel, length, tuple(roles)
         self.n_envs = n_envs
-        self.n_instruments = min(n_instruments, len(panel.instruments))
+        wanted = n_instruments if draw is None else draw.pick.shape[1]
+        self.n_instruments = min(wanted, len(panel.instruments))
         self._first, self._last = max(span[0], WARM_UP), span[1] - 1 - length
         self._draw = draw
         if draw is None and self._last < self._first:
@@ -133,7 +136,7 @@ class TradingEnvironment:
         self._t, self._pick = drawn.start.to(self._device), drawn.pick.to(self._device)
         self.ledger = Ledger.opening(self._capital, self.n_envs, self.n_instruments)
         self.equity = self.ledger.cash.clone()  # [E, A] at the last close
-        self._peak, self._team_peak = self.equity.clone(), self.equity.sum(1)
+        self._past = self.equity[..., None].repeat(1, 1, PEAK)  # [E, A, PEAK] equities, newest last
         none = torch.zeros_like(self.equity)
         self._recent = none[..., None].repeat(1, 1, RECENT)
         self._team_recent = self._recent[:, 0].clone()
@@ -169,6 +172,10 @@ class TradingEnvironment:
     def baseline(self) -> Tensor:
         """The rules' actions ``[E, A]`` now."""
         return torch.stack([role.baseline(self._view, me) for me, role in enumerate(self.roles)], dim=1)
+
+    def team_drawdown(self) -> Tensor:
+        """How far each team ``[E]`` is below its highest equity of the last ``PEAK`` bars."""
+        return _drawdown(self._past.sum(1))
 
     def bars(self) -> Tensor:
         """Each copy's bar ``[E]``: its place in the panel."""
@@ -233,14 +240,13 @@ class TradingEnvironment:
         return Orders(market, bid, bid_price, ask, ask_price)
 
     def _outcome(self, before: Tensor, mark_before: Tensor, betas: Tensor) -> Outcome:
-        """What the bar brought; moves the peaks and the recent returns along."""
+        """What the bar brought; moves the past equities and returns along."""
         own = torch.where(self._traders, _log_percent(self.equity, before), 0.0)
         team, team_before = self.equity.sum(1), before.sum(1)
         earned = _log_percent(team, team_before)
-        fallen = 1 - team_before / self._team_peak
-        self._peak = torch.maximum(self._peak, self.equity)
-        self._team_peak = torch.maximum(self._team_peak, team)
-        drawdown = 1 - team / self._team_peak
+        fallen = self.team_drawdown()
+        self._past = torch.cat([self._past[..., 1:], self.equity[..., None]], dim=-1)
+        drawdown = self.team_drawdown()
         self._recent = torch.cat([self._recent[..., 1:], own[..., None] / 100], dim=-1)
         self._team_recent = torch.cat([self._team_recent[:, 1:], earned[:, None] / 100], dim=-1)
         assets = 100 * torch.log(self._now["mark"] / mark_before)
@@ -267,7 +273,7 @@ class TradingEnvironment:
         self.ledger.open_session(panel.new_session[(t + 1).clamp(max=len(panel.new_session) - 1)])
         team = self.equity.sum(1)
         value = self.ledger.units.sum(1) * self._now["mark"]
-        share = self.equity / self._capital.clamp(min=1.0)
+        grown = self.equity.clamp(min=1.0) / self._past[..., 0].clamp(min=1.0)
         return View(
             features=panel.features[t[:, None], self._pick],
             indicators=panel.market[t],
@@ -276,13 +282,13 @@ class TradingEnvironment:
             tick=self._now["tick"],
             weights=self._weights(self.ledger.units),
             sellable=self._weights(self.ledger.sellable()),
-            growth=torch.where(self._traders, share.clamp(min=1e-6).log(), 0.0),
-            drawdown=torch.where(self._traders, 1 - self.equity / self._peak.clamp(min=1.0), 0.0),
+            growth=grown.log(),
+            drawdown=_drawdown(self._past),
             recent=self._recent,
             budget=self._budget,
             cap=self._cap,
             team_weights=value / team.clamp(min=1.0)[:, None],
-            team_drawdown=1 - team / self._team_peak,
+            team_drawdown=self.team_drawdown(),
             team_recent=self._team_recent,
             ruined=self.ledger.ruined,
             shortable=panel.shortable[: self.n_instruments],
@@ -328,6 +334,11 @@ class TradingEnvironment:
 def _log_percent(after: Tensor, before: Tensor) -> Tensor:
     """Log return in percent; an account that lost everything stands at a millionth."""
     return 100 * torch.log(after.clamp(min=1.0) / before.clamp(min=1.0))
+
+
+def _drawdown(past: Tensor) -> Tensor:
+    """How far the last of the equities ``[…, PEAK]`` lies below their highest; 0 without an account."""
+    return 1 - past[..., -1].clamp(min=1.0) / past.amax(-1).clamp(min=1.0)
 
 
 def _padded(values: Tensor, width: int) -> Tensor:

@@ -242,3 +242,18 @@ def test_without_volume_nothing_is_traded() -> None:
 def test_a_history_that_is_too_short_is_an_error() -> None:
     with pytest.raises(NotEnoughData, match="hold no window of 20 bars"):
         floor(market_bars(sessions=70))
+
+
+def test_a_drawdown_is_measured_over_sixty_bars_only() -> None:
+    world = panel(market_bars(sessions=200))
+    draw = Draw(torch.tensor([60]), torch.tensor([[0]]))
+    environment = TradingEnvironment(world, n_envs=1, length=100, span=(0, 0), draw=draw)
+    environment.reset(torch.Generator())
+    environment.ledger.cash[0, 1] = 800_000.0  # a fifth is lost at once
+    seen = []
+    for _ in range(62):
+        environment.step(torch.zeros(1, 8, dtype=torch.int64))
+        seen.append(environment.team_drawdown().item())
+    assert seen[0] == pytest.approx(0.2 / 6)
+    assert seen[58] == pytest.approx(0.2 / 6)
+    assert seen[59:] == [0.0, 0.0, 0.0]

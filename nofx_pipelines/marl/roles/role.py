@@ -30,8 +30,8 @@ class View:
     tick: Tensor  # [E, N] float64
     weights: Tensor  # [E, A, N] float64, position's value over the agent's equity
     sellable: Tensor  # [E, A, N] float64, part of the weight that may be sold at the next bar
-    growth: Tensor  # [E, A] float64, log equity over capital
-    drawdown: Tensor  # [E, A] float64, below the own peak, not negative
+    growth: Tensor  # [E, A] float64, log of equity over that of 60 bars ago
+    drawdown: Tensor  # [E, A] float64, below the highest of 60 bars, not negative
     recent: Tensor  # [E, A, H] float64, log returns of the last H bars, newest last
     budget: Tensor  # [E, A] float64, what the portfolio manager allows, 0 to 1
     cap: Tensor  # [E] float64, what the risk manager allows, 0 to 1

@@ -1,0 +1,208 @@
+"""Every policy over the same later bars, in one batch: the trained teams and what they must beat.
+
+The pool is split into groups of instruments, as many as fit, the most liquid first, dealt out in turn. A
+policy's equity is the mean over the groups. Rivals: ``random`` (legal actions at random), ``hold`` (never
+trades), ``buy_and_hold`` (every trader buys all instruments of its group alike at the first bar), ``rules``
+(all roles by their rules) and ``rule_<role>``: a trader's rule by itself, or a manager's rule over traders
+that act by theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from nofx_pipelines.errors import NotEnoughData
+from nofx_pipelines.lake.schemas import EQUITY
+from nofx_pipelines.marl.credit import Actor
+from nofx_pipelines.marl.environment import Step
+from nofx_pipelines.marl.features import WARM_UP
+from nofx_pipelines.marl.panel import MarketPanel
+from nofx_pipelines.marl.roles import ROLES
+from nofx_pipelines.marl.roles.role import Decision, Outcome, Role, View, equal_weight, legal, pick
+from nofx_pipelines.marl.trading import INSTRUMENTS, Draw, TradingEnvironment
+
+GROUPS = 5
+"""Of instruments, at most."""
+MIN_BARS = 20
+TEAM = "agents"
+
+Choose = Callable[[Step, Tensor, slice], Tensor]
+"""A step, the rules' actions and the copies meant, to actions."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Buys all instruments alike when asked to, and never trades again."""
+
+    name: str = "holder"
+    actions: tuple[str, ...] = ("hold", "buy")
+    trades: bool = True
+
+    def observe(self, view: View, me: int) -> Tensor:
+        """Its weights."""
+        return view.weights[:, me].float()
+
+    def mask(self, view: View, me: int) -> Tensor:
+        """It buys once."""
+        return legal(view, me, [~view.held(me)])
+
+    def decide(self, view: View, me: int, action: Tensor) -> Decision:
+        """Equal weights."""
+        every = equal_weight(torch.ones_like(view.price, dtype=torch.bool))
+        return Decision(target=pick([torch.full_like(every, torch.nan), every], action))
+
+    def reward(self, outcome: Outcome, me: int) -> Tensor:
+        """The own return."""
+        return outcome.own[:, me]
+
+    def baseline(self, view: View, me: int) -> Tensor:
+        """Buy at the first bar."""
+        return (view.age == 0).long()
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """Curves of every policy and seed, and what was still held at the end without a price."""
+
+    equity: pl.DataFrame
+    """Rows of EQUITY; a policy named ``agents/<role>`` or ``rule_<role>`` is that account alone."""
+    unpriced: tuple[str, ...]
+
+
+def groups_of(panel: MarketPanel, cut: int, n_instruments: int = INSTRUMENTS, most: int = GROUPS) -> Tensor:
+    """Places ``[G, N]`` of the instruments of each group, by the amount traded before bar ``cut``."""
+    n = min(n_instruments, len(panel.instruments))
+    count = min(most, len(panel.instruments) // n)
+    amount = (panel.adv * panel.mark)[max(cut - 1, 0)].cpu()
+    order = amount.argsort(descending=True, stable=True)[: count * n]
+    return order.reshape(n, count).T.sort(dim=1).values
+
+
+def run_contest(
+    panel: MarketPanel, cut: int, teams: Mapping[int, Actor], random_seeds: Sequence[int]
+) -> Contest:
+    """Run trained ``teams`` (by seed) and all rivals from bar ``cut`` to the last.
+
+    Raises NotEnoughData when there are less than ``MIN_BARS`` bars to judge on, or too few before.
+    """
+    length = len(panel.session_date) - 1 - cut
+    if cut < WARM_UP or length < MIN_BARS:
+        raise NotEnoughData(
+            f"{cut} bars before the cut and {length + 1} after it; {WARM_UP} and {MIN_BARS + 1} are needed",
+            kept="no policy was judged",
+            hint="ask for a longer history",
+        )
+    groups = groups_of(panel, cut)
+    entrants: list[tuple[str, int, Choose]] = [
+        *((TEAM, seed, _by(actor)) for seed, actor in teams.items()),
+        *(("random", seed, _at_random(seed)) for seed in random_seeds),
+        ("hold", 0, _rules([])),
+        ("rules", 0, _rules(range(len(ROLES)))),
+        *((f"rule_{role.name}", 0, _rules(_led_by(me))) for me, role in enumerate(ROLES)),
+    ]
+    main = _run(panel, cut, length, groups, ROLES, entrants)
+    holders = [Holder() for role in ROLES if role.trades]
+    held = _run(panel, cut, length, groups, holders, [("buy_and_hold", 0, _rules(range(len(holders))))])
+    unpriced = {*main.unpriced, *held.unpriced}
+    return Contest(pl.concat([main.equity, held.equity]).sort(*EQUITY.key), tuple(sorted(unpriced)))
+
+
+def _led_by(me: int) -> list[int]:
+    """Whose rules are judged together: a trader's by itself, a manager's with those whom it manages."""
+    return [me] if ROLES[me].trades else [*(i for i, role in enumerate(ROLES) if role.trades), me]
+
+
+def _run(
+    panel: MarketPanel,
+    cut: int,
+    length: int,
+    groups: Tensor,
+    roles: Sequence[Role],
+    entrants: Sequence[tuple[str, int, Choose]],
+) -> Contest:
+    """All entrants side by side, one copy a group each."""
+    count = len(groups)
+    copies = count * len(entrants)
+    draw = Draw(torch.full((copies,), cut), groups.repeat(len(entrants), 1))
+    floor = TradingEnvironment(panel, n_envs=copies, length=length, span=(0, 0), roles=roles, draw=draw)
+    step = floor.reset(torch.Generator())
+    own = [slice(place * count, (place + 1) * count) for place in range(len(entrants))]
+    curves, traded, paid = [floor.equity], [torch.zeros_like(floor.equity)], [torch.zeros_like(floor.equity)]
+    for _ in range(length):
+        rules = floor.baseline()
+        chosen = [choose(step, rules, mine) for (_, _, choose), mine in zip(entrants, own, strict=True)]
+        step = floor.step(torch.cat(chosen))
+        assert floor.fills is not None
+        curves.append(floor.equity)
+        traded.append(floor.fills.value)
+        paid.append(floor.ledger.fees + floor.ledger.impact)
+    money = [torch.stack(values).cpu() for values in (curves, traded, paid)]  # each [L+1, E, A]
+    frames = []
+    for (name, seed, _), mine in zip(entrants, own, strict=True):
+        accounts = _accounts(name, floor)
+        frames += [
+            _curve(panel, cut, policy, seed, [values[:, mine, of].sum(2) for values in money])
+            for policy, of in accounts.items()
+        ]
+    return Contest(pl.concat(frames), floor.holdings_without_trade())
+
+
+def _accounts(name: str, floor: TradingEnvironment) -> dict[str, list[int]]:
+    """Which accounts make up a policy's equity: a trader's rule is judged by its own account."""
+    traders = [me for me, role in enumerate(floor.roles) if role.trades]
+    single = [me for me in traders if name == f"rule_{floor.agents[me]}"]
+    found = {name: single or traders}
+    if name == TEAM:
+        found |= {f"{TEAM}/{floor.agents[me]}": [me] for me in traders}
+    return found
+
+
+def _curve(panel: MarketPanel, cut: int, policy: str, seed: int, money: list[Tensor]) -> pl.DataFrame:
+    """Equity from 1, turnover a bar and cost a bar in units of the start, as the mean over groups."""
+    curve, traded, paid = money  # [L+1, G]
+    start = curve[0]
+    cost = torch.diff(paid, dim=0, prepend=torch.zeros_like(paid[:1])) / start
+    turnover = traded / 2 / torch.cat([curve[:1], curve[:-1]]).clamp(min=1.0)
+    times = pl.Series("ts_close", panel.ts_close_us[cut : cut + len(curve)]).cast(pl.Datetime("us", "UTC"))
+    return pl.DataFrame(
+        {
+            "policy": [policy] * len(curve),
+            "seed": pl.Series([seed] * len(curve), dtype=pl.Int64),
+            "ts_close": times,
+            "equity": (curve / start).mean(1).numpy(),
+            "turnover": turnover.mean(1).numpy(),
+            "cost": cost.mean(1).numpy(),
+        }
+    ).select(list(EQUITY.columns))
+
+
+def _by(actor: Actor) -> Choose:
+    return lambda step, rules, own: actor.act(step.observation[own], step.action_mask[own], None)
+
+
+def _at_random(seed: int) -> Choose:
+    generator = torch.Generator().manual_seed(seed)
+
+    def choose(step: Step, rules: Tensor, own: slice) -> Tensor:
+        mask = step.action_mask[own].float()
+        flat = torch.multinomial(mask.flatten(0, 1).cpu(), 1, generator=generator)
+        return flat.reshape(mask.shape[:2]).to(mask.device)
+
+    return choose
+
+
+def _rules(agents: Sequence[int]) -> Choose:
+    """The rules of ``agents``, everyone else holds."""
+
+    def choose(step: Step, rules: Tensor, own: slice) -> Tensor:
+        action = rules[own]
+        active = torch.zeros(action.shape[1], dtype=torch.bool, device=action.device)
+        active[list(agents)] = True
+        return torch.where(active, action, torch.zeros_like(action))
+
+    return choose

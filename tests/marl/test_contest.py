@@ -1,0 +1,101 @@
+"""The contest: buy and hold against arithmetic by hand, who is compared with whom, the same bytes again."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+import torch
+
+from nofx_pipelines.errors import NotEnoughData
+from nofx_pipelines.lake.schemas import EQUITY
+from nofx_pipelines.marl.contest import groups_of, run_contest
+from nofx_pipelines.marl.roles import ROLES
+from tests.marl.test_credit import Fixed
+from tests.marl.worlds import market_bars, panel
+
+CUT = 100
+
+
+@pytest.fixture(scope="module")
+def equity() -> pl.DataFrame:
+    return run_contest(panel(), CUT, {1: Fixed(), 2: Fixed()}, [5, 6]).equity
+
+
+def test_every_policy_is_there_from_the_same_start(equity: pl.DataFrame) -> None:
+    assert dict(equity.schema) == dict(EQUITY.columns)
+    starts = equity.group_by("policy", "seed").agg(pl.col("equity").first(), pl.len().alias("n"))
+    assert (starts["equity"] == 1.0).all()
+    assert starts["n"].unique().to_list() == [60]
+    names = set(equity["policy"])
+    assert {"agents", "random", "hold", "rules", "buy_and_hold"} <= names
+    assert {f"rule_{role.name}" for role in ROLES} <= names
+    assert {f"agents/{role.name}" for role in ROLES if role.trades} <= names
+
+
+def test_holding_cash_costs_and_earns_nothing(equity: pl.DataFrame) -> None:
+    rows = equity.filter(pl.col("policy") == "hold")
+    assert rows["equity"].unique().to_list() == [1.0]
+    assert rows["cost"].sum() == 0.0
+
+
+def test_buy_and_hold_is_what_arithmetic_says(equity: pl.DataFrame) -> None:
+    world, groups = panel(), groups_of(panel(), CUT)
+    assert groups.tolist() == [[0, 1, 2, 3, 4, 5]]
+    got = equity.filter(pl.col("policy") == "buy_and_hold")
+    value, spent = 0.0, 0.0
+    for i in range(6):
+        decided = 1_000_000 / 6 / world.mark[CUT, i].item()
+        lots = decided // 100 * 100
+        bar_open, others = world.open[CUT + 1, i].item(), 6 * lots
+        price = bar_open * (1 + world.sigma[CUT, i].item() * (others / world.adv[CUT, i].item()) ** 0.5)
+        spent += lots * price * (1 + 2.6e-4)
+        value += lots * world.mark[-1, i].item()
+    # an order may be cut when the open rose above the close that it was sized at
+    assert got["equity"][-1] == pytest.approx((1_000_000 - spent + value) / 1_000_000, rel=2e-3)
+    assert got["turnover"][1] == pytest.approx(0.5, abs=0.02)
+    assert got["turnover"][2:].sum() == 0.0
+
+
+def test_accounts_add_up_to_the_team(equity: pl.DataFrame) -> None:
+    team = equity.filter((pl.col("policy") == "agents") & (pl.col("seed") == 1))["equity"].to_numpy()
+    own = equity.filter(pl.col("policy").str.starts_with("agents/") & (pl.col("seed") == 1))
+    mean = own.group_by("ts_close").agg(pl.col("equity").mean()).sort("ts_close")["equity"].to_numpy()
+    assert team == pytest.approx(mean, rel=1e-12)
+
+
+def test_the_same_seeds_give_the_same_curves(equity: pl.DataFrame) -> None:
+    again = run_contest(panel(), CUT, {1: Fixed(), 2: Fixed()}, [5, 6]).equity
+    assert again.equals(equity)
+    random = equity.filter(pl.col("policy") == "random")
+    assert not random.filter(pl.col("seed") == 5)["equity"].equals(
+        random.filter(pl.col("seed") == 6)["equity"]
+    )
+
+
+def test_groups_are_dealt_by_liquidity_and_never_overlap() -> None:
+    world = panel(market_bars(n=8))
+    groups = groups_of(world, CUT, n_instruments=3)
+    amount = (world.adv * world.mark)[CUT - 1]
+    order = amount.argsort(descending=True)[:6].tolist()
+    assert groups.shape == (2, 3)
+    assert groups.flatten().unique().numel() == 6
+    assert groups[0].tolist() == sorted(order[::2])
+    assert torch.equal(groups_of(panel(market_bars(n=1)), CUT), torch.tensor([[0]]))
+
+
+def test_what_stopped_trading_is_named() -> None:
+    bars = market_bars()
+    gone = (pl.col("session_date") > bars["session_date"].unique().sort()[130]) & (
+        pl.col("instrument_id") == "CN.SSE.600000"
+    )
+    halted = bars.with_columns(
+        pl.when(gone).then(pl.lit("suspended")).otherwise(pl.col("status")).alias("status")
+    )
+    assert run_contest(panel(halted), CUT, {1: Fixed()}, [1]).unpriced == ("CN.SSE.600000",)
+    assert run_contest(panel(bars), CUT, {1: Fixed()}, [1]).unpriced == ()
+
+
+@pytest.mark.parametrize("cut", [30, 150])
+def test_too_little_to_judge_on_is_an_error(cut: int) -> None:
+    with pytest.raises(NotEnoughData, match="are needed"):
+        run_contest(panel(), cut, {1: Fixed()}, [1])
