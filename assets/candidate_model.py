@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.outcome import StageOptions, image, materialized
+from assets.outcome import HeavyOptions, image, materialized
 from assets.stage import above, stage_asset
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.plan import stage_inputs, whole_state
@@ -21,18 +21,20 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         universe,
         feed,
         "candidate_model",
-        kinds={"lightgbm", "onnx", "mlflow"},
-        description=f"{universe.model_name}: the best parameters, tested once on the last fold",
+        kinds={"lightgbm", "torch", "onnx"},
+        description=f"{universe.model_name}: the better of boosting and network, tested once",
         deps=[
             above(universe, "training_set"),
             above(universe, "hpo_study"),
+            above(universe, "nas_search"),
             above(universe, "bars", whole=True),
         ],
         checks=[("onnx_parity", "The registered ONNX scores as the trained model does", True)],
+        heavy=True,
     )
     def candidate_model(
         context: dg.AssetExecutionContext,
-        config: StageOptions,
+        config: HeavyOptions,
         lake: LakeResource,
         tracker: TrackerResource,
         sources: SourcesResource,
@@ -42,6 +44,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         from nofx_pipelines.models.candidate import known_candidate, refresh_candidate
 
         store, stage = lake.open(), STAGES["candidate_model"]
+        device = compute.resolve(config.compute_of(universe.compute)).kind
         state = whole_state(store, universe, stage, now=sources.now())
         if state.fresh and not config.force:
             result = known_candidate(store, universe)
@@ -54,6 +57,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
                 run_id=context.run.run_id,
                 code_version=stage.version(universe),
                 engine=engine.open(),
+                device=device,
             )
         check = dg.AssetCheckResult(
             check_name="onnx_parity",
@@ -64,7 +68,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
             store.table(universe.name, "leaderboard"),
             rows=result.rows,
             seconds=result.seconds,
-            device=compute.resolve(universe.compute).kind,
+            device=device,
             more={
                 "state": state.reason,
                 "candidate_version": result.candidate_version,

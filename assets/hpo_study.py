@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.outcome import StageOptions, image, materialized
+from assets.outcome import HeavyOptions, image, materialized
 from assets.stage import above, stage_asset
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.plan import stage_inputs, whole_state
@@ -24,10 +24,11 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         description=f"{universe.search.trials} trials over the walk-forward folds, pruned and resumable",
         deps=[above(universe, "training_set")],
         checks=[("trials_finished", "Trials that failed are named; the others count", False)],
+        heavy=True,
     )
     def hpo_study(
         context: dg.AssetExecutionContext,
-        config: StageOptions,
+        config: HeavyOptions,
         lake: LakeResource,
         tracker: TrackerResource,
         sources: SourcesResource,
@@ -58,7 +59,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
             store.table(universe.name, "hpo_trials"),
             rows=result.rows,
             seconds=result.seconds,
-            device=compute.resolve(universe.compute).kind,
+            device=compute.resolve(config.compute_of(universe.compute)).kind,
             more={
                 "state": state.reason,
                 "best_rank_ic": result.best_value,

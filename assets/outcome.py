@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
+from nofx_pipelines.config import ComputeConfig
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.sources import Decision
 
@@ -20,6 +22,17 @@ class StageOptions(dg.Config):
 
     force: bool = False
     """Recompute what is fresh, too."""
+
+
+class HeavyOptions(StageOptions):
+    """What a person can ask of a stage that may run on a GPU; it overrides the universe's own choice."""
+
+    device: Literal["universe", "auto", "cuda", "mps", "cpu"] = "universe"
+    """Where to run; ``universe``: as its own configuration says."""
+
+    def compute_of(self, universe: ComputeConfig) -> ComputeConfig:
+        """The universe's compute with this run's device."""
+        return universe if self.device == "universe" else replace(universe, device=self.device)
 
 
 def materialized(

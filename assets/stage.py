@@ -16,6 +16,12 @@ AssetDecorator = Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefini
 
 OWNERS = {"ingest": ["team:data"], "universe": ["team:research"]}
 
+GPU_POOL = "gpu"
+GPU_TAGS = {
+    "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}},
+}
+"""Read by Dagster's Kubernetes executors, by no other."""
+
 # by when, in the market's own time, a session's tables are expected
 DEADLINES = {
     "cn": ("0 19 * * 1-5", "Asia/Shanghai"),
@@ -33,10 +39,12 @@ def stage_asset(
     description: str,
     deps: Sequence[dg.AssetDep],
     checks: Sequence[tuple[str, str, bool]] = (),
+    heavy: bool = False,
 ) -> AssetDecorator:
     """The decorator that makes a function the asset of the stage ``name`` of ``universe``.
 
-    ``checks`` are (name, description, blocking).
+    ``checks`` are (name, description, blocking). A ``heavy`` stage sits in the pool ``gpu`` and asks
+    Kubernetes for a GPU, unless the universe's compute says ``cpu``.
     """
     stage, key = STAGES[name], dg.AssetKey([universe.name, name])
     arguments: dict[str, Any] = {
@@ -53,6 +61,8 @@ def stage_asset(
         "tags": {"market": universe.market, "freq": universe.freq},
         "check_specs": check_specs(key, checks),
     }
+    if heavy and universe.compute.device in ("auto", "cuda"):
+        arguments |= {"pool": GPU_POOL, "op_tags": GPU_TAGS}
     decorate: AssetDecorator = dg.asset(**arguments)
     return decorate
 

@@ -97,6 +97,24 @@ class SearchConfig:
 
 
 @dataclass(frozen=True, config=_FROZEN)
+class NasConfig:
+    """The architecture search's budget."""
+
+    trials: Annotated[int, Field(ge=0, le=100_000, examples=[20])] = 20
+    """0: no search, the gradient boosting stands alone."""
+    strategy: Literal["evolution", "tpe", "random"] = "evolution"
+    workers: Annotated[int, Field(ge=1, le=256, examples=[2])] = 1
+    batch: Annotated[int, Field(ge=1, le=256, examples=[4])] = 4
+    lookback: Annotated[int, Field(ge=1, le=32, examples=[10])] = 10
+    """Bars of the longest window that a network may read."""
+    epochs: Annotated[int, Field(ge=1, le=1_000, examples=[4])] = 4
+    """Of a trial; finalists are trained twice as long, on all rows."""
+    rows: Annotated[int, Field(ge=100, le=10_000_000, examples=[6000])] = 6_000
+    """Train rows of a trial, at most."""
+    seed: Seed = 7
+
+
+@dataclass(frozen=True, config=_FROZEN)
 class AnomalyConfig:
     """The alert budget of the anomaly detectors."""
 
@@ -138,6 +156,7 @@ class UniverseConfig:
     labels: LabelConfig = Field(default_factory=LabelConfig)
     folds: FoldConfig = Field(default_factory=FoldConfig)
     search: SearchConfig = Field(default_factory=SearchConfig)
+    nas: NasConfig = Field(default_factory=NasConfig)
     gates: GateConfig = Field(default_factory=GateConfig)
     anomaly: AnomalyConfig = Field(default_factory=AnomalyConfig)
     compute: ComputeConfig = Field(default_factory=ComputeConfig)

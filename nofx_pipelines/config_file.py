@@ -282,6 +282,7 @@ def with_seed(config: Config, seed: int) -> Config:
         name: replace(
             u,
             search=replace(u.search, seed=seed),
+            nas=replace(u.nas, seed=seed),
             gates=replace(u.gates, seed=seed),
             anomaly=replace(u.anomaly, seed=seed),
         )

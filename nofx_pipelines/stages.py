@@ -123,11 +123,19 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
         searched=True,
     ),
     Stage(
+        "nas_search",
+        "nas_trials",
+        ("nofx_pipelines.nas.refresh", "nofx_pipelines.nas.worker"),
+        ("training_set", "features"),
+        ("nas", "compute"),
+        searched=True,
+    ),
+    Stage(
         "candidate_model",
         "leaderboard",
         ("nofx_pipelines.models.candidate",),
-        ("training_set", "hpo_study", "bars"),
-        ("market", "freq", "labels", "search", "gates", "compute"),
+        ("training_set", "hpo_study", "nas_search", "bars"),
+        ("market", "freq", "labels", "search", "nas", "gates", "compute"),
         searched=True,
     ),
     Stage(

@@ -14,6 +14,7 @@ from nofx_pipelines.config import (
     FeedConfig,
     FoldConfig,
     GateConfig,
+    NasConfig,
     SearchConfig,
     SourceConfig,
     UniverseConfig,
@@ -153,6 +154,11 @@ class Chain:
 
         refresh_study(self.lake, self.tracker, self.universe, inputs=self._inputs("hpo_study"), **stamp)
 
+    def _nas_search(self, stamp: dict[str, str]) -> None:
+        from nofx_pipelines.nas.refresh import refresh_search
+
+        refresh_search(self.lake, self.tracker, self.universe, inputs=self._inputs("nas_search"), **stamp)
+
     def _candidate_model(self, stamp: dict[str, str]) -> None:
         from nofx_pipelines.models.candidate import refresh_candidate
 
@@ -182,6 +188,7 @@ def small_chain(home: Path) -> Chain:
         freq="1d",
         folds=FoldConfig(count=3),
         search=SearchConfig(trials=3),
+        nas=NasConfig(trials=2, epochs=1, rows=500, lookback=3),
         gates=GateConfig(resamples=200),
     )
     return Chain(Config(home=home, feeds={("cn", "1d"): feed}, universes={"cn": universe}))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nofx_pipelines.models import gbdt, ridge
-from nofx_pipelines.models.dataset import Dataset
+from nofx_pipelines.models.dataset import Dataset, thinned
 from nofx_pipelines.models.gbdt import GbdtParams
 from nofx_pipelines.models.portfolio import target_weights
 from nofx_pipelines.models.ridge import Ridge, RidgeParams
@@ -24,7 +24,7 @@ from nofx_pipelines.models.targets import MIN_CROSS_SECTION, group_ranks, traini
 
 Array = NDArray[np.float64]
 
-_RETURN_BLOCKS = 250
+RETURN_BLOCKS = 250
 """Returns kept of a fold."""
 _ARRAYS = ("x", "y", "weight", "ts_close", "session_date", "instrument_id")
 
@@ -108,7 +108,7 @@ class Objective:
             turnovers.append(prepared.turnover(score))
             active = prepared.active_returns(score)
             sharpes.append(sharpe(active))
-            returns.append(block_means(active, _RETURN_BLOCKS))
+            returns.append(block_means(active, RETURN_BLOCKS))
             steps.append(float(np.mean(scores)))
             if threshold is not None and steps[-1] < threshold:
                 return Outcome(trial.number, "PRUNED", tuple(steps), turnover=float(np.mean(turnovers)))
@@ -133,22 +133,13 @@ class Objective:
 
     def save(self, folder: Path) -> None:
         """Write what :meth:`load` needs, for workers to map."""
-        for name in _ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(self.data, name), allow_pickle=False)
-        np.save(folder / "folds.npy", np.array([[*f.train, *f.valid] for f in self.folds]))
-        np.save(folder / "names.npy", np.array(self.data.feature_names))
+        save_rows(folder, self.data, self.folds)
         np.save(folder / "settings.npy", np.array([self.seed, self.row_budget]))
 
     @staticmethod
     def load(folder: Path) -> Objective:
         """Map what :meth:`save` wrote."""
-        arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS
-        }
-        names = np.load(folder / "names.npy", allow_pickle=False)
-        data = Dataset(**arrays, feature_names=tuple(names.tolist()))
-        ranges = np.load(folder / "folds.npy", allow_pickle=False).tolist()
-        folds = tuple(FoldRows((a, b), (c, d)) for a, b, c, d in ranges)
+        data, folds = load_rows(folder)
         seed, row_budget = np.load(folder / "settings.npy", allow_pickle=False).tolist()
         return Objective(data, folds, seed, row_budget)
 
@@ -195,12 +186,21 @@ class _Prepared:
         return active_returns(score, self.valid)
 
 
-def thinned(data: Dataset, budget: int) -> Dataset:
-    """Every k-th timestamp, for at most about ``budget`` rows; neighbouring labels overlap anyway."""
-    if len(data) <= budget:
-        return data
-    _, time_number = np.unique(data.ts_close, return_inverse=True)
-    return data.take(time_number % -(-len(data) // budget) == 0)
+def save_rows(folder: Path, data: Dataset, folds: Sequence[FoldRows]) -> None:
+    """Write rows and folds as arrays that worker processes map."""
+    for name in _ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(data, name), allow_pickle=False)
+    np.save(folder / "folds.npy", np.array([[*f.train, *f.valid] for f in folds]))
+    np.save(folder / "names.npy", np.array(data.feature_names))
+
+
+def load_rows(folder: Path) -> tuple[Dataset, tuple[FoldRows, ...]]:
+    """Map what ``save_rows`` wrote."""
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
+    names = np.load(folder / "names.npy", allow_pickle=False)
+    ranges = np.load(folder / "folds.npy", allow_pickle=False).tolist()
+    data = Dataset(**arrays, feature_names=tuple(names.tolist()))
+    return data, tuple(FoldRows((a, b), (c, d)) for a, b, c, d in ranges)
 
 
 def rank_ic(score: Array, data: Dataset) -> float:

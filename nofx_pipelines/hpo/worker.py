@@ -12,14 +12,14 @@ import sys
 from pathlib import Path
 
 from nofx_pipelines.hpo.objective import Objective, Trial
+from nofx_pipelines.hpo.workers import Evaluated
 
 
-def serve(folder: Path) -> None:
+def serve(objective: Evaluated) -> None:
     """Answer trials from standard input until it ends."""
     # libraries may print: only we write to the pipe
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    objective = Objective.load(folder)
     for line in sys.stdin:
         asked = json.loads(line)
         trial = Trial(asked["number"], asked["params"], tuple(asked["thresholds"]))
@@ -28,4 +28,4 @@ def serve(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Objective.load(Path(sys.argv[1])))

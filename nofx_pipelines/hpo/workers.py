@@ -20,11 +20,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from nofx_pipelines.hpo.objective import Objective, Outcome, Trial
+from nofx_pipelines.hpo.objective import Outcome, Trial
 
 LEASE_SECONDS = 900.0
 _ATTEMPTS = 2
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+
+
+class Evaluated(Protocol):
+    """An objective: evaluates one trial, and can be written down for worker processes."""
+
+    def evaluate(self, trial: Trial) -> Outcome:
+        """The outcome of one trial; never raises."""
+
+    def save(self, folder: Path) -> None:
+        """Write what a worker's module loads."""
 
 
 class Evaluator(Protocol):
@@ -38,7 +48,7 @@ class Evaluator(Protocol):
 class LocalEvaluator:
     """Evaluates in this process, one trial after the other."""
 
-    objective: Objective
+    objective: Evaluated
 
     def evaluate(self, trials: Sequence[Trial]) -> Iterator[Outcome]:
         """One outcome a trial, in order."""
@@ -87,6 +97,8 @@ class SpawnedEvaluator:
 
     folder: Path
     count: int
+    module: str = "nofx_pipelines.hpo.worker"
+    """Run with ``python -m`` and the folder: loads the objective and serves it."""
     lease_seconds: float = LEASE_SECONDS
     _workers: list[_Worker] = field(default_factory=list)
     _started: int = 0
@@ -142,7 +154,7 @@ class SpawnedEvaluator:
     def _start(self) -> _Worker:
         errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the worker
         process = subprocess.Popen(
-            [sys.executable, "-m", "nofx_pipelines.hpo.worker", str(self.folder)],
+            [sys.executable, "-m", self.module, str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -171,14 +183,16 @@ def _answer(worker: _Worker) -> Outcome | None:
 
 
 @contextmanager
-def evaluator(objective: Objective, workers: int) -> Iterator[Evaluator]:
-    """An evaluator for ``workers`` processes; one worker runs in this process."""
+def evaluator(
+    objective: Evaluated, workers: int, module: str = "nofx_pipelines.hpo.worker"
+) -> Iterator[Evaluator]:
+    """An evaluator for ``workers`` processes of ``module``; one worker runs in this process."""
     if workers == 1:
         yield LocalEvaluator(objective)
         return
     with tempfile.TemporaryDirectory(prefix="nofx-study-") as name:
         objective.save(Path(name))
-        spawned = SpawnedEvaluator(Path(name), workers)
+        spawned = SpawnedEvaluator(Path(name), workers, module)
         try:
             yield spawned
         finally:

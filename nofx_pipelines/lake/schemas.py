@@ -252,6 +252,22 @@ HPO_TRIALS = _schema(
     session_column=None,
 )
 
+NAS_TRIALS = _schema(
+    "nas_trials",
+    {
+        **HPO_TRIALS.columns,
+        "genotype": pl.List(_I32),
+        "arch_hash": _S,
+        "spec": _S,
+        "n_params": _I64,
+        "flops": _I64,
+        "latency_us": _F,
+    },
+    ("study", "trial"),
+    ("values", "fidelity", "finished", "seconds", "latency_us"),
+    session_column=None,
+)
+
 LEADERBOARD = _schema(
     "leaderboard",
     {
@@ -448,6 +464,7 @@ TABLES: dict[str, TableSchema] = {
         TRAINING_SET,
         FOLDS,
         HPO_TRIALS,
+        NAS_TRIALS,
         LEADERBOARD,
         GATES,
         CHAMPION,

@@ -23,7 +23,8 @@ from nofx_pipelines.leakcheck.rerun import check
 from nofx_pipelines.leakcheck.stage import Stage, World
 from nofx_pipelines.market.adjust import adjusted
 from nofx_pipelines.market.sessions import calendar
-from nofx_pipelines.models.dataset import Dataset, from_frame, from_frames
+from nofx_pipelines.models.dataset import Dataset, feature_columns, from_frame, from_frames
+from nofx_pipelines.models.lags import lagged, with_lags
 from nofx_pipelines.models.preprocessing import Preprocessing, fit
 
 if TYPE_CHECKING:
@@ -122,12 +123,14 @@ def pipeline_stages(
 def model_inputs(world: World, rows: pl.DataFrame, folds: pl.DataFrame) -> pl.DataFrame:
     """What models are given of the newest fold whose train was settled at the cut, its settled roles.
 
-    A role is settled when its last label is known. Its inputs are its features after the preprocessing
-    that was fitted on the fold's train; ``development`` is train and valid, fitted on both. Valid and
-    test rows after the cut are another future's: whatever was fitted on them moves. Folds are
-    those of the world as it was, since they follow the calendar.
+    A role is settled when its last label is known. Its inputs are its features, and their values one bar
+    before as a network's window has them, after the preprocessing that was fitted on the fold's train;
+    ``development`` is train and valid, fitted on both. Valid and test rows after the cut are another
+    future's: whatever was fitted on them moves. Folds are those of the world as it was, since they follow
+    the calendar.
     """
     folds = world.as_was.setdefault("all_folds", folds)
+    rows = with_lags(rows, _window_columns(rows), world.results["features"])
     numbers = range(int(folds["fold"].max()), -1, -1)  # type: ignore[arg-type]
     fold = next((number for number in numbers if _is_settled(world, folds, number, "train")), None)
     if fold is None:
@@ -142,6 +145,11 @@ def model_inputs(world: World, rows: pl.DataFrame, folds: pl.DataFrame) -> pl.Da
         development = from_frames(rows, folds, fold, "development")
         frames.append(_inputs(fold, "development", development, fit(development.x)))
     return pl.concat(frames)
+
+
+def _window_columns(rows: pl.DataFrame) -> list[str]:
+    """Each feature one bar before: what a network's window adds to a row, at its nearest end."""
+    return [lagged(name, 1) for name in feature_columns(rows)]
 
 
 def _is_settled(world: World, folds: pl.DataFrame, fold: int, role: Role) -> bool:

@@ -1,4 +1,7 @@
-"""The ridge baseline and the tuned candidate of a universe: trained, tested once, registered."""
+"""The ridge baseline and the candidate of a universe: trained, tested once, registered.
+
+The candidate is the better of the tuned gradient boosting and the searched network by validation.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,16 @@ import polars as pl
 
 from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.engine import Engine
-from nofx_pipelines.hpo.best import best_params
 from nofx_pipelines.lake.schemas import LEADERBOARD
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.market.sessions import calendar
+from nofx_pipelines.models.contender import contender, search_trials, tried
 from nofx_pipelines.models.evaluation import Evaluation, Trials, mean_rank_ic
 from nofx_pipelines.models.figures import equity_figure
 from nofx_pipelines.models.holdout import HoldOut, hold_out
 from nofx_pipelines.models.lineage import Lineage
 from nofx_pipelines.models.tracking import Tracker
 from nofx_pipelines.models.training import Trained, train_baseline, train_candidate
+from nofx_pipelines.models.windows import windowed
 
 PARITY = 1e-5
 """The largest difference allowed between the registered ONNX and the trained model."""
@@ -61,22 +64,30 @@ def refresh_candidate(
     run_id: str,
     code_version: str,
     engine: Engine | None = None,
+    device: str = "cpu",
 ) -> CandidateRefresh:
     """Train both models, judge each once on the last fold's test, register the ridge first.
 
-    Writes ``equity`` and ``leaderboard``; raises ModelError when the study has no complete trial.
+    Writes ``equity`` and ``leaderboard``; raises ModelError when the study has no complete trial. A network
+    is trained on ``device``.
     """
     began = time.perf_counter()
-    versions = _versions(lake, universe, ("training_set", "folds", "bars", "hpo_trials"))
+    names = ("training_set", "folds", "bars", "features", "hpo_trials", "nas_trials")
+    versions = _versions(lake, universe, names)
     training_set = lake.table(universe.name, "training_set").scan().collect()
     folds = lake.table(universe.name, "folds").scan().collect()
-    studied = lake.table(universe.name, "hpo_trials").scan().collect()
-    test = hold_out(lake, universe)
+    chosen = contender(lake, universe, device)
+    test = hold_out(lake, universe, chosen.columns)
     work = _Registration(tracker, universe, test, versions, run_id, code_version)
     spread: Spread = {"engine": engine, "workers": universe.search.workers}
-    baseline = work.register(train_baseline(training_set, folds, **spread), "baseline", None)
-    best = train_candidate(training_set, folds, best_params(studied), seed=universe.search.seed, **spread)
-    candidate = work.register(best, "candidate", tried(studied, universe))
+    baseline = work.register(
+        train_baseline(training_set, folds, **spread), "baseline", None, seed=universe.search.seed
+    )
+    rows = windowed(lake, universe.name, training_set, chosen.columns)
+    best = train_candidate(rows, folds, chosen.params, seed=chosen.seed, family=chosen.family, **spread)
+    candidate = work.register(
+        best, "candidate", tried(search_trials(lake, universe), universe), seed=chosen.seed
+    )
     board = pl.concat([baseline.rows, candidate.rows])
     equity = pl.concat([baseline.equity, candidate.equity])
     for name, frame in (("equity", equity), ("leaderboard", board)):
@@ -89,7 +100,7 @@ def refresh_candidate(
         candidate_version=candidate.version,
         parity=max(baseline.parity, candidate.parity),
         parity_limit=PARITY,
-        markdown=_markdown(board),
+        markdown=f"{chosen.reason}\n\n{_markdown(board)}",
         figures={"equity": equity_figure(equity)},
         seconds=time.perf_counter() - began,
     )
@@ -114,25 +125,6 @@ def known_candidate(lake: Lake, universe: UniverseConfig) -> CandidateRefresh:
     )
 
 
-def tried(trials: pl.DataFrame, universe: UniverseConfig) -> Trials:
-    """How many configurations were compared and how much their validation Sharpe ratios varied.
-
-    Trials that earn alike are not independent: M of them with mean correlation r count as r + (1 - r) M
-    (Bailey & López de Prado 2014, appendix 3). A trial's third value is the Sharpe ratio per horizon, here
-    annualised, the fourth its mean correlation with the others. One trial, or trials
-    that all agree, leave the variance to the strictest reading.
-    """
-    values = trials["values"].drop_nulls()
-    known = values.filter(values.list.len() > 2).list.get(2).to_numpy()
-    alike = values.filter(values.list.len() > 3).list.get(3).to_numpy()
-    correlation = float(np.clip(alike.mean(), 0, 1)) if len(alike) else 0.0
-    count = correlation + (1 - correlation) * max(1, trials.height)
-    if len(known) < 2:
-        return Trials(count=count)
-    per_year = calendar(universe.market).bars_per_year(universe.freq) / universe.labels.horizon
-    return Trials(count=count, sharpe_variance=float(np.var(known, ddof=1)) * per_year)
-
-
 @dataclass(frozen=True, eq=False)
 class _Registered:
     """One registered model: its version, its rows of the leaderboard and its equity."""
@@ -154,9 +146,9 @@ class _Registration:
     run_id: str
     code_version: str
 
-    def register(self, trained: Trained, kind: str, trials: Trials | None) -> _Registered:
+    def register(self, trained: Trained, kind: str, trials: Trials | None, *, seed: int = 0) -> _Registered:
         """Judge, log to MLflow and register one model; its ONNX is read back and compared."""
-        universe, seed = self.universe, self.universe.search.seed
+        universe = self.universe
         judged = self.test.evaluate(trained.hold_out, trials)
         lineage = Lineage(
             universe=universe.name,
@@ -168,15 +160,16 @@ class _Registration:
             code_version=self.code_version,
             run_id=self.run_id,
         )
-        example = self.test.rows.x[:_EXAMPLE_ROWS]
+        x = self.test.inputs(trained.model.feature_names)
         name = f"{universe.model_name}-{kind}"
-        with self.tracker.run(name, experiment=universe.name, tags={"nofx.stage": "candidate_model"}) as run:
+        tags = {"nofx.stage": "candidate_model", "nofx.dagster_run_id": self.run_id}
+        with self.tracker.run(name, experiment=universe.name, tags=tags) as run:
             run.log_metrics({metric: found.value for metric, found in judged.metrics.items()})
             version = self.tracker.register(
-                universe.model_name, trained.model, lineage, run=run, example=example
+                universe.model_name, trained.model, lineage, run=run, example=x[:_EXAMPLE_ROWS]
             )
-        scored = self.tracker.load(f"{universe.model_name}/{version}").predict(self.test.rows.x)
-        parity = float(np.max(np.abs(scored - trained.model.predict(self.test.rows.x))))
+        scored = self.tracker.load(f"{universe.model_name}/{version}").predict(x)
+        parity = float(np.max(np.abs(scored - trained.model.predict(x))))
         rows = judged.leaderboard(universe.model_name, version, kind, seed, self.versions)
         more = _further_rows(trained, judged, parity)
         named = [

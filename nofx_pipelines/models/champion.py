@@ -12,11 +12,13 @@ from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.lake.schemas import CHAMPION
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.leakcheck.refresh import leak_check_passed
-from nofx_pipelines.models.candidate import FOLD_METRIC, tried
+from nofx_pipelines.models.candidate import FOLD_METRIC
+from nofx_pipelines.models.contender import search_trials, tried
 from nofx_pipelines.models.evaluation import Evaluation
 from nofx_pipelines.models.gates import Verdict, decide, verdict_rows
 from nofx_pipelines.models.holdout import HoldOut, hold_out
 from nofx_pipelines.models.promotion import crown_baseline, promote
+from nofx_pipelines.models.registry import LoadedModel
 from nofx_pipelines.models.tracking import Tracker
 
 
@@ -47,14 +49,14 @@ def refresh_champion(
     board = lake.table(universe.name, "leaderboard").scan().collect()
     baseline, candidate = (_version(board, kind) for kind in ("baseline", "candidate"))
     reigning = _incumbent(lake, tracker, universe, baseline, candidate)
-    test = hold_out(lake, universe)
-    studied = lake.table(universe.name, "hpo_trials").scan().collect()
-    ridge = _judge(test, tracker, f"{model}/{baseline}")
+    loaded = {version: tracker.load(f"{model}/{version}") for version in {baseline, candidate, reigning}}
+    test = hold_out(lake, universe, [name for found in loaded.values() for name in found.feature_names])
+    ridge = _judge(test, loaded[baseline])
     assert ridge is not None
-    judged = test.evaluate(_scores(test, tracker, f"{model}/{candidate}"), tried(studied, universe))
+    judged = test.evaluate(_scores(test, loaded[candidate]), tried(search_trials(lake, universe), universe))
     verdicts = decide(
         judged,
-        _judge(test, tracker, f"{model}/{reigning}"),
+        _judge(test, loaded[reigning]),
         ridge,
         _fold_rank_ics(board),
         leak_check_passed(lake, universe),
@@ -111,18 +113,15 @@ def _incumbent(lake: Lake, tracker: Tracker, universe: UniverseConfig, baseline:
     return str(before[0]) if before else baseline
 
 
-def _judge(test: HoldOut, tracker: Tracker, model: str) -> Evaluation | None:
+def _judge(test: HoldOut, model: LoadedModel) -> Evaluation | None:
     """A registered model's test; None for one that needs features which are no longer computed."""
-    names = tracker.load(model).feature_names
-    if not set(names) <= set(test.rows.feature_names):
+    if not set(model.feature_names) <= set(test.rows.feature_names):
         return None
-    return test.evaluate(_scores(test, tracker, model))
+    return test.evaluate(_scores(test, model))
 
 
-def _scores(test: HoldOut, tracker: Tracker, model: str) -> pl.DataFrame:
-    loaded = tracker.load(model)
-    places = [test.rows.feature_names.index(name) for name in loaded.feature_names]
-    return test.rows.predictions(loaded.predict(test.rows.x[:, places]))
+def _scores(test: HoldOut, model: LoadedModel) -> pl.DataFrame:
+    return test.rows.predictions(model.predict(test.inputs(model.feature_names)))
 
 
 def _fold_rank_ics(board: pl.DataFrame) -> list[float | None]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.adjust import adjusted, stored_factors
 from nofx_pipelines.market.rules import CostSchedule, costs
 from nofx_pipelines.market.sessions import calendar
-from nofx_pipelines.models.dataset import Dataset, from_frames
+from nofx_pipelines.models.dataset import Dataset, feature_columns, from_frames
 from nofx_pipelines.models.evaluation import Evaluation, Trials, evaluate
+from nofx_pipelines.models.lags import parse
 from nofx_pipelines.models.training import last_fold
+from nofx_pipelines.models.windows import windowed
 
 _PRICES = (
     "instrument_id",
@@ -41,6 +45,10 @@ class HoldOut:
     sessions_per_year: float
     universe: UniverseConfig
 
+    def inputs(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """The columns ``names`` of the rows, ``[N, F]``."""
+        return self.rows.x[:, [self.rows.feature_names.index(name) for name in names]]
+
     def evaluate(self, predictions: pl.DataFrame, trials: Trials | None = None) -> Evaluation:
         """Judge predictions of these rows; the seed and the interval are those of the gates."""
         gates = self.universe.gates
@@ -58,9 +66,15 @@ class HoldOut:
         )
 
 
-def hold_out(lake: Lake, universe: UniverseConfig) -> HoldOut:
-    """Read the hold-out of a universe's training set."""
+def hold_out(lake: Lake, universe: UniverseConfig, names: Iterable[str] = ()) -> HoldOut:
+    """Read the hold-out of a universe's training set: its features, and the window columns among ``names``.
+
+    Of ``names`` whose features are no longer computed nothing is read.
+    """
     training_set = lake.table(universe.name, "training_set").scan().collect()
+    known = feature_columns(training_set)
+    lags = [name for name in names if parse(name)[1] and parse(name)[0] in known]
+    training_set = windowed(lake, universe.name, training_set, tuple(dict.fromkeys([*known, *lags])))
     folds = lake.table(universe.name, "folds").scan().collect()
     last = last_fold(folds)
     start = folds.filter(pl.col("fold") == last, pl.col("role") == "test")["start"].to_list()[0]

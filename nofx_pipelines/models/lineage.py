@@ -11,7 +11,11 @@ from nofx_pipelines.code_version import code_version
 from nofx_pipelines.errors import ModelError
 
 PREFIX = "nofx."
-_TRAINING_MODULES = ("nofx_pipelines.models.training", "nofx_pipelines.models.onnx_export")
+_TRAINING_MODULES = (
+    "nofx_pipelines.models.training",
+    "nofx_pipelines.models.onnx_export",
+    "nofx_pipelines.models.windows",
+)
 _TAGS = (
     "universe",
     "family",
@@ -24,7 +28,7 @@ _TAGS = (
     "training_code",
     "libraries",
 )
-_LIBRARIES = ("lightgbm", "numpy", "onnx")
+_LIBRARIES = ("lightgbm", "numpy", "onnx", "torch")
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 
 from nofx_pipelines.errors import CodeChanged, ModelError
-from nofx_pipelines.lake.schemas import TRAINING_SET
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.models.lineage import Lineage, libraries, training_code
 from nofx_pipelines.models.tracking import Tracker
 from nofx_pipelines.models.training import train_final
+from nofx_pipelines.models.windows import windowed
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,9 @@ def reproduce(tracker: Tracker, lake: Lake, model: str) -> Reproduction:
         lake.table(lineage.universe, name).scan(version=_version(lineage, name)).collect()
         for name in ("training_set", "folds")
     )
+    past = lineage.data_versions.get(f"{lineage.universe}/features")
     trained = train_final(
-        training_set.select(*TRAINING_SET.columns, *loaded.feature_names),
+        windowed(lake, lineage.universe, training_set, loaded.feature_names, version=past),
         folds,
         family=lineage.family,
         params=lineage.params,

@@ -18,10 +18,15 @@ from nofx_pipelines.lake.incremental import RefreshResult, refresh_sessions
 from nofx_pipelines.lake.schemas import SIGNALS
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
+from nofx_pipelines.models.lags import base_names, longest, parse, with_lags
 from nofx_pipelines.models.metrics import MIN_CROSS_SECTION
 
 SIGNAL_SESSIONS = 20
 """The sessions that a run scores: those since the last few closes, and what was revised among them."""
+
+
+LONGEST_WINDOW = 32
+"""Bars that a model may read, at most; a session has at least one."""
 
 
 class Scorer(Protocol):
@@ -108,20 +113,25 @@ def refresh_signals(
             kept="no signal was written",
             hint=f"nofx run --universe {universe.name}",
         )
-    contents = _latest(features, version, sessions)
-    latest = list(contents)
+    known = _known(features, version)
+    latest = list(known)[-sessions:] if sessions > 0 else []
 
     def compute(days: list[date]) -> pl.DataFrame:
-        rows = features.scan(version=version, start=days[0], end=days[-1] + timedelta(days=1))
-        names = [n for n in model.scorer.feature_names if n in rows.collect_schema()]
-        frame = rows.select("instrument_id", "ts_close", "session_date", *names)
-        return score_features(frame.filter(pl.col("session_date").is_in(days)).collect(), model)
+        names = model.scorer.feature_names
+        past = list(known).index(days[0]) - longest(names)
+        rows = features.scan(
+            version=version, start=list(known)[max(0, past)], end=days[-1] + timedelta(days=1)
+        )
+        there = [n for n in base_names(names) if n in rows.collect_schema()]
+        frame = rows.select("instrument_id", "ts_close", "session_date", *there).collect()
+        windows = with_lags(frame, [name for name in names if parse(name)[0] in there])
+        return score_features(windows.filter(pl.col("session_date").is_in(days)), model)
 
     return refresh_sessions(
         lake.table(universe.name, "signals"),
         latest,
         code_version=code_version,
-        inputs={day: _fingerprint(contents[day], model.name, model.version) for day in latest},
+        inputs={day: _fingerprint(known, day, model.name, model.version) for day in latest},
         compute=compute,
         lineage={f"{universe.name}/features": version},
         run_id=run_id,
@@ -137,20 +147,21 @@ def signal_inputs(lake: Lake, universe: UniverseConfig, sessions: int = SIGNAL_S
         return {}
     champion = throne.scan().collect()
     name, number = champion["model"][0], champion["version"][0]
-    return {
-        day: _fingerprint(content, name, number)
-        for day, content in _latest(features, version, sessions).items()
-    }
+    known = _known(features, version)
+    latest = list(known)[-sessions:] if sessions > 0 else []
+    return {day: _fingerprint(known, day, name, number) for day in latest}
 
 
-def _latest(features: LakeTable, version: int, sessions: int) -> dict[date, str]:
-    """Content hashes of the latest sessions with features."""
+def _known(features: LakeTable, version: int) -> dict[date, str]:
+    """Content hashes of the sessions with features, ascending."""
     excluded = set(features.excluded_sessions())
     stamps = features.stamps(version)
-    known = [day for day, stamp in stamps.items() if stamp.rows and day not in excluded]
-    return {day: stamps[day].content for day in sorted(known)[-sessions:]} if sessions > 0 else {}
+    return {day: s.content for day, s in sorted(stamps.items()) if s.rows and day not in excluded}
 
 
-def _fingerprint(features_content: str, model: str, model_version: str) -> str:
-    text = f"{features_content}\n{model}\n{model_version}"
-    return hashlib.sha256(text.encode()).hexdigest()
+def _fingerprint(known: dict[date, str], day: date, model: str, model_version: str) -> str:
+    """Of the model and of the sessions that its longest possible window reaches into."""
+    days = list(known)
+    last = days.index(day)
+    contents = [known[d] for d in days[max(0, last - LONGEST_WINDOW + 1) : last + 1]]
+    return hashlib.sha256("\n".join([*contents, model, model_version]).encode()).hexdigest()

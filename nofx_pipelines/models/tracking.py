@@ -71,10 +71,11 @@ class TrackedRun:
             local.write_bytes(content)
             self.client.log_artifact(self.run_id, str(local), str(path.parent) if path.parent.name else None)
 
-    def log_trials(self, trials: pl.DataFrame) -> None:
+    def log_trials(self, trials: pl.DataFrame, names: tuple[str, str] = ("rank_ic", "turnover")) -> None:
         """Log a study's trials as metrics by trial number, in few calls, with the table as an artifact.
 
-        ``trials``: rows of HPO_TRIALS. Metrics: rank_ic and turnover of complete trials, seconds of all.
+        ``trials``: rows of HPO_TRIALS or NAS_TRIALS. Metrics: the first two values, called ``names``, of
+        complete trials, and seconds of all.
         """
         from mlflow.entities import Metric
 
@@ -82,7 +83,7 @@ class TrackedRun:
         for number, values, seconds in trials.select("trial", "values", "seconds").iter_rows():
             named = {"trial_seconds": seconds}
             if values is not None:
-                named |= {"trial_rank_ic": values[0], "trial_turnover": values[1]}
+                named |= {f"trial_{name}": value for name, value in zip(names, values, strict=False)}
             metrics += [Metric(k, v, self.started_ms, number) for k, v in named.items() if v is not None]
         for first in range(0, len(metrics), _METRICS_A_CALL):
             self.client.log_batch(self.run_id, metrics=metrics[first : first + _METRICS_A_CALL])

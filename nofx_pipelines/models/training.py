@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -21,7 +21,10 @@ from nofx_pipelines.models.fitted import FittedModel
 from nofx_pipelines.models.gbdt import GbdtParams
 from nofx_pipelines.models.ridge import RidgeParams
 
-FAMILIES = ("ridge", "gbdt")
+if TYPE_CHECKING:
+    from nofx_pipelines.nas.model import NetworkParams
+
+FAMILIES = ("ridge", "gbdt", "network")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +47,18 @@ class Recipe:
     """What a model is fitted with; small, so that it travels to another process."""
 
     family: str
-    params: RidgeParams | GbdtParams
+    params: RidgeParams | GbdtParams | NetworkParams
     seed: int = 0
 
     def fit(self, data: Dataset) -> FittedModel:
         """Fit the family's model to ``data``."""
         if isinstance(self.params, RidgeParams):
             return ridge.fit(data, self.params)
-        return gbdt.fit(data, self.params, self.seed)
+        if isinstance(self.params, GbdtParams):
+            return gbdt.fit(data, self.params, self.seed)
+        from nofx_pipelines.nas.model import train
+
+        return train(data, self.params, self.seed)
 
 
 def train_baseline(
@@ -72,14 +79,16 @@ def train_candidate(
     params: Mapping[str, Any],
     *,
     seed: int,
+    family: str = "gbdt",
     engine: Engine | None = None,
     workers: int = 1,
 ) -> Trained:
-    """Train the gradient boosting with the parameters that a study found.
+    """Train the model of ``family`` with the parameters that a search found.
 
-    ``engine`` fits the folds' models side by side in ``workers`` processes; the result is the same.
+    For a network the feature columns of ``training_set`` are its window's. ``engine`` fits the folds' models
+    side by side in ``workers`` processes; the result is the same.
     """
-    return _train(training_set, folds, Recipe("gbdt", gbdt_params(params), seed), engine, workers)
+    return _train(training_set, folds, recipe_of(family, params, seed), engine, workers)
 
 
 def train_final(
@@ -87,13 +96,22 @@ def train_final(
 ) -> FittedModel:
     """The final model alone, from what was recorded with it; nothing is predicted.
 
-    Raises ConfigError for a family that is not ``ridge`` or ``gbdt``.
+    Raises ConfigError for a family that is not one of ``FAMILIES``.
     """
     data = from_frames(training_set, folds, last_fold(folds), "development")
+    return recipe_of(family, params, seed).fit(data)
+
+
+def recipe_of(family: str, params: Mapping[str, Any], seed: int) -> Recipe:
+    """The recipe of a family from its recorded parameters; raises ConfigError for an unknown family."""
     if family == "ridge":
-        return ridge.fit(data, RidgeParams(**params))
+        return Recipe(family, RidgeParams(**params), seed)
     if family == "gbdt":
-        return gbdt.fit(data, gbdt_params(params), seed)
+        return Recipe(family, gbdt_params(params), seed)
+    if family == "network":
+        from nofx_pipelines.nas.model import NetworkParams
+
+        return Recipe(family, NetworkParams.of(params), seed)
     raise ConfigError(f"model family {family!r} is not one of {', '.join(FAMILIES)}")
 
 

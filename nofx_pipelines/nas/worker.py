@@ -1,0 +1,12 @@
+"""A worker process of an architecture search, started by :mod:`nofx_pipelines.hpo.workers`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from nofx_pipelines.hpo.worker import serve
+from nofx_pipelines.nas.objective import NetworkObjective
+
+if __name__ == "__main__":
+    serve(NetworkObjective.load(Path(sys.argv[1])))
