@@ -10,6 +10,7 @@ import polars as pl
 from nofx_pipelines.report.anomalies import anomaly_page
 from nofx_pipelines.report.charts import Line, Whisker, bars, line_chart, scatter, whiskers
 from nofx_pipelines.report.markup import figure, frame_table, interval, number, pill, table
+from nofx_pipelines.report.networks import network_page
 from nofx_pipelines.report.view import UniverseView
 
 NEXT = "<p class='soft'>Not there yet. Next: <code>nofx run --universe {}</code></p>"
@@ -52,6 +53,8 @@ def chapter(view: UniverseView) -> str:
         _equity(view),
         "<h3>Search</h3>",
         _trials(view),
+        "<h3>Architecture search</h3>",
+        network_page(view.networks),
         "<h3>Data and coverage</h3>",
         _coverage(view),
         "<h3>Price with features</h3>",

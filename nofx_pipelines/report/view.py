@@ -20,6 +20,7 @@ LINEAGE_TABLES = (
     "labels",
     "training_set",
     "hpo_trials",
+    "nas_trials",
     "leaderboard",
     "gates",
     "signals",
@@ -40,6 +41,7 @@ class UniverseView:
     price: pl.DataFrame
     """One instrument's bars beside its features."""
     trials: pl.DataFrame
+    networks: pl.DataFrame
     leaderboard: pl.DataFrame
     gates: pl.DataFrame
     equity: pl.DataFrame
@@ -78,6 +80,7 @@ def read_view(lake: Lake, universe: UniverseConfig, feed: FeedConfig) -> Univers
         quarantine=_quarantine(lake.table(feed.market, "quarantine")),
         price=_price(bars, lake.table(universe.name, "features")),
         trials=whole("hpo_trials"),
+        networks=whole("nas_trials"),
         leaderboard=whole("leaderboard"),
         gates=whole("gates"),
         equity=whole("equity"),
