@@ -119,18 +119,26 @@ class Tracker:
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-        from mlflow import MlflowClient
+        import mlflow  # noqa: F401  sets its loggers up, which are made quiet below
 
         from nofx_pipelines.models.relocation import relocate
 
         self.artifacts.mkdir(parents=True, exist_ok=True)
         with _quiet(), (self.folder / "mlflow.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # migrations of two processes break each other
-            client = MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
-            client.search_experiments(max_results=1)
-            client.search_registered_models(max_results=1)
+            if not (self.folder / "mlflow.db").exists():
+                self._create()
+            client = _opened(self.tracking_uri)
             relocate(self.folder / "mlflow.db", self.artifacts)
         return client
+
+    def _create(self) -> None:
+        """Make the database beside its place and rename it there: a kill half-way leaves none."""
+        draft = self.folder / "mlflow.db.part"
+        for left in self.folder.glob("mlflow.db.part*"):
+            left.unlink()
+        _opened(f"sqlite:///{draft}")
+        draft.replace(self.folder / "mlflow.db")
 
     @contextmanager
     def run(
@@ -226,6 +234,16 @@ class Tracker:
             for table, version in Lineage.from_tags(found.tags).data_versions.items():
                 kept.setdefault(table, set()).add(version)
         return kept
+
+
+def _opened(address: str) -> MlflowClient:
+    """A client of a database, whose tables are made when they are missing."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=address, registry_uri=address)
+    client.search_experiments(max_results=1)
+    client.search_registered_models(max_results=1)
+    return client
 
 
 @contextmanager

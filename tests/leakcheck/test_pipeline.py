@@ -93,7 +93,8 @@ def test_a_leaky_feature_is_named_in_every_stage_that_it_reaches() -> None:
     report = run(with_stage("features", leaky))
     named = {(leak.stage, leak.column) for leak in report.leaks}
     assert named >= {("features", "return_1"), ("training_set", "return_1"), ("model_inputs", "return_1")}
-    assert {column for _, column in named} == {"return_1"}
+    # a network's window holds it one bar later as well
+    assert {column for _, column in named} == {"return_1", "return_1@1"}
     with pytest.raises(LeakError, match=r"features\.return_1 moved in .*make features\.return_1 read only"):
         report.raise_if_leaky()
 

@@ -34,4 +34,4 @@ def test_missing_tags_are_named():
 def test_the_training_code_and_libraries_are_recorded():
     tags = Lineage("cn", "gbdt", "candidate", {}, 1, {}, "c", "r").tags()
     assert len(tags["nofx.training_code"]) == 12
-    assert set(json.loads(tags["nofx.libraries"])) == {"lightgbm", "numpy", "onnx"}
+    assert set(json.loads(tags["nofx.libraries"])) == {"lightgbm", "numpy", "onnx", "torch"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 
 import polars as pl
@@ -88,3 +89,22 @@ def test_mlflow_leaves_the_process_and_the_folder_as_they_were(tmp_path):
     )
     assert done.stdout.strip() == "['home'] false"
     assert done.stderr == ""
+
+
+def test_a_kill_while_the_database_is_made_leaves_none(tmp_path):
+    """Half of its tables under the final name would stop every later run."""
+    made = "from nofx_pipelines.models.tracking import Tracker; Tracker(Path(sys.argv[1])).prepare()"
+    code = f"import sys; from pathlib import Path; {made}"
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    draft = tmp_path / "mlflow" / "mlflow.db.part"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and child.poll() is None:
+        if draft.exists() and draft.stat().st_size > 50_000:
+            child.kill()
+        time.sleep(0.002)
+    assert child.wait() == -9
+    assert not (tmp_path / "mlflow" / "mlflow.db").exists()
+    tracker = Tracker(tmp_path)
+    tracker.prepare()
+    assert tracker.models().is_empty()
+    assert not draft.exists()
