@@ -16,7 +16,7 @@ from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.adjust import adjusted
 from nofx_pipelines.market.rules import LotRule, TickTable, lots, tick_table
 from nofx_pipelines.marl.panel import BAR_COLUMNS, MarketPanel, Terms, build_panel, most_liquid
-from nofx_pipelines.models.holdout import board_of, dated_costs
+from nofx_pipelines.models.holdout import dated_costs
 
 Array = NDArray[np.float64]
 
@@ -55,19 +55,30 @@ def load_panel(
         of = actions.scan(version=found.get(f"{universe.market}/corporate_actions")).collect()
         bars = adjusted(bars, of)
     factor = (bars["close"] / raw_close).fill_nan(None)
-    panel = build_panel(bars.select(BAR_COLUMNS), factor, pool, terms_of(lake, universe, pool, days[-1]))
+    listed = lake.table(universe.market, "instruments").scan(
+        version=found.get(f"{universe.market}/instruments")
+    )
+    terms = terms_of(universe, listed.collect(), pool, days[-1])
+    panel = build_panel(bars.select(BAR_COLUMNS), factor, pool, terms)
     return panel, panel.first_bar_of(cut)
 
 
-def terms_of(lake: Lake, universe: UniverseConfig, instruments: list[str], last: date) -> Terms:
+def versions_read(lake: Lake, universe: UniverseConfig) -> dict[str, int]:
+    """The newest versions of the tables that a panel is made from, by table key."""
+    tables = [lake.table(universe.name, "bars")]
+    tables += [lake.table(universe.market, name) for name in ("corporate_actions", "instruments")]
+    return {table.key: version for table in tables if (version := table.version()) is not None}
+
+
+def terms_of(universe: UniverseConfig, listings: pl.DataFrame, instruments: list[str], last: date) -> Terms:
     """The rules of a universe's market: dated costs and ticks, lots, T+1 in A-shares, shorts of perpetuals.
 
     Hong Kong allows short sales of designated securities only and A-shares of listed ones with borrowed
     stock; neither list is in our data, so both are modelled without shorts.
     """
-    board = board_of(lake, universe)
-    listings = lake.table(universe.market, "instruments").scan().collect().sort("valid_from")
-    rows = {row["instrument_id"]: row for row in listings.iter_rows(named=True)}
+    rows = {row["instrument_id"]: row for row in listings.sort("valid_from").iter_rows(named=True)}
+    boards = [rows[name]["board"] for name in instruments]
+    board = max(sorted(set(boards)), key=boards.count)  # its costs stand for all, as in the portfolio
     market = universe.market
     lot: dict[str, LotRule | float] = {
         name: lots(market, rows[name]["board"], last) if market == "cn" else float(rows[name]["lot_size"])

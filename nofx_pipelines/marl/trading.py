@@ -142,6 +142,7 @@ class TradingEnvironment:
         self._team_recent = self._recent[:, 0].clone()
         self._budget, self._cap = none + 1, none[:, 0] + 1
         self._age = 0
+        self._earned = none[0].clone()
         self.fills: Fills | None = None
         self._now = self._gathered(self._t)
         self._view = self._look()
@@ -173,6 +174,10 @@ class TradingEnvironment:
         """The rules' actions ``[E, A]`` now."""
         return torch.stack([role.baseline(self._view, me) for me, role in enumerate(self.roles)], dim=1)
 
+    def own_returns(self) -> Tensor:
+        """Each account's log return in percent since the reset, the mean over copies ``[A]``."""
+        return self._earned
+
     def team_drawdown(self) -> Tensor:
         """How far each team ``[E]`` is below its highest equity of the last ``PEAK`` bars."""
         return _drawdown(self._past.sum(1))
@@ -189,8 +194,9 @@ class TradingEnvironment:
 
     def _random_draw(self, generator: torch.Generator) -> Draw:
         span = (self._first, self._last + 1)
-        start = torch.randint(*span, (self.n_envs,), generator=generator)
-        order = torch.rand(self.n_envs, len(self.panel.instruments), generator=generator)
+        where = generator.device
+        start = torch.randint(*span, (self.n_envs,), generator=generator, device=where)
+        order = torch.rand(self.n_envs, len(self.panel.instruments), generator=generator, device=where)
         pick = order.argsort(dim=1)[:, : self.n_instruments].sort(dim=1).values
         return Draw(start, pick)
 
@@ -242,6 +248,7 @@ class TradingEnvironment:
     def _outcome(self, before: Tensor, mark_before: Tensor, betas: Tensor) -> Outcome:
         """What the bar brought; moves the past equities and returns along."""
         own = torch.where(self._traders, _log_percent(self.equity, before), 0.0)
+        self._earned = self._earned + own.mean(0)
         team, team_before = self.equity.sum(1), before.sum(1)
         earned = _log_percent(team, team_before)
         fallen = self.team_drawdown()

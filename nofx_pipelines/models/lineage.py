@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Lineage:
     universe: str
     family: str
     kind: str
-    """``baseline`` or ``candidate``."""
+    """``baseline``, ``candidate`` or ``policy``."""
     params: Mapping[str, Any]
     seed: int
     data_versions: Mapping[str, int]
@@ -98,8 +98,8 @@ def training_code() -> str:
     return code_version(_TRAINING_MODULES)
 
 
-def libraries() -> dict[str, str]:
+def libraries(names: Sequence[str] = _LIBRARIES) -> dict[str, str]:
     """Versions of the libraries that decide a model's weights."""
     from importlib.metadata import version
 
-    return {name: version(name) for name in _LIBRARIES}
+    return {name: version(name) for name in names}

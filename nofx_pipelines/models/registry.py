@@ -61,11 +61,62 @@ def register_onnx(
     files: Mapping[str, bytes],
 ) -> str:
     """Log ``onnx`` with signature and input example to a run, and register it as the next version."""
+    double = np.dtype("float64")
+    described = _Described(
+        inputs={INPUT: (double, (-1, len(feature_names)))},
+        outputs={OUTPUT: (double, (-1,))},
+        example={INPUT: np.nan_to_num(np.asarray(example, dtype=np.float64))},
+        metadata={"feature_names": list(feature_names)},
+    )
+    return _register(client, name, onnx, described, run_id=run_id, tags=tags, files=files)
+
+
+def register_network(
+    client: MlflowClient,
+    name: str,
+    onnx: bytes,
+    *,
+    run_id: str,
+    example: Mapping[str, NDArray[Any]],
+    output: Mapping[str, NDArray[Any]],
+    tags: Mapping[str, str],
+    files: Mapping[str, bytes],
+) -> str:
+    """Log ``onnx`` with tensors like the arrays given, batch first, and register it as the next version."""
+    described = _Described(
+        inputs={key: (value.dtype, (-1, *value.shape[1:])) for key, value in example.items()},
+        outputs={key: (value.dtype, (-1, *value.shape[1:])) for key, value in output.items()},
+        example=dict(example),
+        metadata={},
+    )
+    return _register(client, name, onnx, described, run_id=run_id, tags=tags, files=files)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A model's tensors, by name: dtype and shape, -1 for the batch; an example; what else is told."""
+
+    inputs: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
+    outputs: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
+    example: Mapping[str, NDArray[Any]]
+    metadata: dict[str, Any]
+
+
+def _register(
+    client: MlflowClient,
+    name: str,
+    onnx: bytes,
+    described: _Described,
+    *,
+    run_id: str,
+    tags: Mapping[str, str],
+    files: Mapping[str, bytes],
+) -> str:
     digest = hashlib.sha256(onnx).hexdigest()
     place = f"model-{digest[:12]}"  # a run may register several
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / place
-        _write_model(path, onnx, feature_names, example)
+        _write_model(path, onnx, described)
         for file, content in files.items():
             (path / file).write_bytes(content)
         client.log_artifacts(run_id, str(path), place)
@@ -75,24 +126,26 @@ def register_onnx(
     return str(made.version)
 
 
-def _write_model(path: Path, onnx: bytes, feature_names: Sequence[str], example: NDArray[Any]) -> None:
+def _write_model(path: Path, onnx: bytes, described: _Described) -> None:
     """An MLflow model folder whose only flavour is ONNX (with the pyfunc that wraps it)."""
     import mlflow.onnx
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
     from onnx import load_from_string
 
-    double = np.dtype("float64")
-    inputs = Schema([TensorSpec(double, (-1, len(feature_names)), INPUT)])
+    inputs, outputs = (
+        Schema([TensorSpec(dtype, shape, key) for key, (dtype, shape) in tensors.items()])
+        for tensors in (described.inputs, described.outputs)
+    )
     mlflow.onnx.save_model(
         load_from_string(onnx),
         str(path),
-        signature=ModelSignature(inputs, Schema([TensorSpec(double, (-1,), OUTPUT)])),
-        input_example={INPUT: np.nan_to_num(np.asarray(example, dtype=np.float64))},
+        signature=ModelSignature(inputs, outputs),
+        input_example=dict(described.example),
         # named here, or MLflow starts a process that loads the model to find out
         pip_requirements=[f"{package}=={installed(package)}" for package in ("onnx", "onnxruntime", "numpy")],
         onnx_execution_providers=["CPUExecutionProvider"],
-        metadata={"feature_names": list(feature_names)},
+        metadata=described.metadata,
         save_as_external_data=False,
     )
     (path / "model.onnx").write_bytes(onnx)  # MLflow serialises again; these bytes are the registered ones

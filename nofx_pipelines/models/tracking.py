@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,6 +88,14 @@ class TrackedRun:
         for first in range(0, len(metrics), _METRICS_A_CALL):
             self.client.log_batch(self.run_id, metrics=metrics[first : first + _METRICS_A_CALL])
         self.log_file("trials.json", trials.write_json().encode())
+
+    def log_series(self, points: Iterable[tuple[str, int, float | None]]) -> None:
+        """Log (metric, step, value) points in few calls; unknown values are left out."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(k, float(v), self.started_ms, step) for k, step, v in points if v is not None]
+        for first in range(0, len(metrics), _METRICS_A_CALL):
+            self.client.log_batch(self.run_id, metrics=metrics[first : first + _METRICS_A_CALL])
 
 
 class Tracker:
@@ -191,6 +199,37 @@ class Tracker:
             example=example,
             tags=lineage.tags(),
             files=model.files(),
+        )
+
+    def register_network(
+        self,
+        name: str,
+        onnx: bytes,
+        lineage: Lineage,
+        *,
+        run: TrackedRun,
+        example: Mapping[str, NDArray[Any]],
+        output: Mapping[str, NDArray[Any]],
+        files: Mapping[str, bytes],
+    ) -> str:
+        """Register an ONNX network of any inputs as the next version of ``name`` and return the version.
+
+        ``example`` and ``output``: a few rows of each tensor by name, batch first. ``files`` lie beside it.
+        """
+        from nofx_pipelines.models.registry import register_network
+
+        for tag, value in lineage.tags().items():
+            self.client.set_tag(run.run_id, tag, value)
+        run.log_params(lineage.params)
+        return register_network(
+            self.client,
+            name,
+            onnx,
+            run_id=run.run_id,
+            example=example,
+            output=output,
+            tags=lineage.tags(),
+            files=files,
         )
 
     def load(self, model: str) -> LoadedModel:

@@ -99,3 +99,20 @@ def test_what_stopped_trading_is_named() -> None:
 def test_too_little_to_judge_on_is_an_error(cut: int) -> None:
     with pytest.raises(NotEnoughData, match="are needed"):
         run_contest(panel(), cut, {1: Fixed()}, [1])
+
+
+def test_a_curve_is_the_mean_over_the_groups() -> None:
+    world = panel(market_bars(n=12))
+    groups = groups_of(world, CUT)
+    assert groups.shape == (2, 6)
+    both = run_contest(world, CUT, {1: Fixed()}, [1]).equity
+    singles = []
+    for group in groups:
+        names = [world.instruments[place] for place in group]
+        bars = market_bars(n=12).filter(pl.col("instrument_id").is_in(names))
+        singles.append(run_contest(panel(bars), CUT, {1: Fixed()}, [1]).equity)
+    for policy in ("buy_and_hold", "hold"):
+        found, one, two = (
+            e.filter(pl.col("policy") == policy)["equity"].to_numpy() for e in (both, *singles)
+        )
+        assert found == pytest.approx((one + two) / 2, rel=1e-12)

@@ -158,13 +158,18 @@ def test_the_risk_manager_s_cap_takes_positions_down() -> None:
     step = environment.reset(generator)
     for _ in range(8):
         step = environment.step(at_random(step, generator))
-        if environment.ledger.units.any():
-            break
-    action = torch.zeros(4, 8, dtype=torch.int64)
-    action[:, 7] = torch.where(step.action_mask[:, 7, 4], 4, 0)
-    step = environment.step(action)
-    environment.step(torch.zeros(4, 8, dtype=torch.int64))
-    assert (environment.ledger.units.abs().sum((1, 2)) == 0).all()
+    low, held = torch.zeros(4, 8, dtype=torch.int64), torch.zeros(4, 8, dtype=torch.int64)
+    low[:, 7] = torch.where(step.action_mask[:, 7, 3], 3, 0)
+
+    def exposure() -> torch.Tensor:
+        value = environment.ledger.units * environment.panel.mark[environment.bars()][:, None]
+        return value.sum(-1)[:, :6] / environment.equity[:, :6]
+
+    assert (exposure() > 0.55).any()
+    environment.step(low)
+    assert (exposure() < 0.35).all()
+    environment.step(held)
+    assert (exposure() < 0.35).all()
 
 
 def test_a_budget_shrinks_what_a_trader_may_hold() -> None:

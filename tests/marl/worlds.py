@@ -72,7 +72,7 @@ def market_bars(n: int = 6, sessions: int = 160, seed: int = 1, **changed: Any) 
         frames.append(
             pl.DataFrame(
                 {
-                    "instrument_id": [f"CN.SSE.60000{i}"] * sessions,
+                    "instrument_id": [f"CN.SSE.{600000 + i}"] * sessions,
                     "ts_open": opens,
                     "ts_close": [at + timedelta(hours=5, minutes=30) for at in opens],
                     "session_date": days,
@@ -95,7 +95,7 @@ def terms(**changed: Any) -> Terms:
     """An A-share main board's, dated."""
     given = {
         "costs": lambda day: costs("cn", "main", day),
-        "lots": {f"CN.SSE.60000{i}": LotRule(100, 100) for i in range(20)},
+        "lots": {f"CN.SSE.{600000 + i}": LotRule(100, 100) for i in range(20)},
         "ticks": lambda name, day, prices: np.full_like(prices, 0.01),
         "t_plus_one": True,
         "shortable": False,

@@ -14,8 +14,10 @@ _DRAWDOWN = 0.10
 """Below the peak, beyond which the cap may not be raised."""
 _SWING = 0.012
 """Standard deviation of the team's return a bar that the rule tolerates at full cap."""
+_TOLERATED = 5.0
+"""Percent of drawdown that costs nothing."""
 _FINE = 1.0
-"""For a percent of deeper drawdown, in percent of return."""
+"""For a percent of deeper drawdown beyond it, in percent of return."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ class RiskManager:
         return torch.cat([*(t.float() for t in team), *index], dim=1)
 
     def mask(self, view: View, me: int) -> Tensor:
-        """Only another cap than the present; no higher one in a deep drawdown."""
+        """Only another cap than the present; in a deep drawdown no higher one, and out only there."""
         deep = view.team_drawdown > _DRAWDOWN
-        flags = [(view.cap != cap) & ~(deep & (view.cap < cap)) for cap in _CAPS]
+        flags = [(view.cap != cap) & ~(deep & (view.cap < cap)) & (deep | (cap > 0)) for cap in _CAPS]
         return legal(view, me, flags)
 
     def decide(self, view: View, me: int, action: Tensor) -> Decision:
@@ -51,8 +53,9 @@ class RiskManager:
         return Decision(cap=pick([cap.expand(len(action)) for cap in caps], action))
 
     def reward(self, outcome: Outcome, me: int) -> Tensor:
-        """The team's return less a fine for each percent of deeper drawdown."""
-        return outcome.team - _FINE * outcome.deeper
+        """The team's return less a fine for each percent of deeper drawdown beyond what is tolerated."""
+        beyond = (outcome.drawdown - _TOLERATED).clamp(min=0.0)
+        return outcome.team - _FINE * torch.minimum(outcome.deeper, beyond)
 
     def baseline(self, view: View, me: int) -> Tensor:
         """Full while the team swings little and is near its peak, reduced or low otherwise."""

@@ -12,7 +12,7 @@ ROLE = RiskManager()
 
 
 def test_no_higher_cap_in_a_deep_drawdown() -> None:
-    assert ROLE.mask(view(cap=0.3), 7)[0].tolist() == [True, True, True, False, True]
+    assert ROLE.mask(view(cap=0.3), 7)[0].tolist() == [True, True, True, False, False]
     assert ROLE.mask(view(cap=0.3, team_drawdown=0.2), 7)[0].tolist() == [True, False, False, False, True]
 
 
@@ -29,4 +29,6 @@ def test_the_rule_brakes_when_it_swings_and_near_stops_when_it_falls() -> None:
 
 
 def test_deeper_drawdowns_are_fined() -> None:
-    assert ROLE.reward(outcome(team=-1.0, deeper=0.5), 7).item() == -1.5
+    assert ROLE.reward(outcome(team=-1.0, deeper=0.5, drawdown=9.0), 7).item() == -1.5
+    assert ROLE.reward(outcome(team=-1.0, deeper=0.5, drawdown=5.2), 7).item() == pytest.approx(-1.2)
+    assert ROLE.reward(outcome(team=-1.0, deeper=0.5, drawdown=4.0), 7).item() == -1.0

@@ -41,7 +41,8 @@ def many_views() -> View:
 def many_outcomes() -> Outcome:
     torch.manual_seed(6)
     quiet = vars(outcome(200, 8, 4))
-    return Outcome(**{name: torch.rand_like(value) for name, value in quiet.items()})
+    drawn = {name: torch.rand_like(value) for name, value in quiet.items()}
+    return Outcome(**drawn | {"drawdown": drawn["drawdown"] * 20})  # percent, some beyond what is tolerated
 
 
 def wants(role: Role, seen: View) -> torch.Tensor:
