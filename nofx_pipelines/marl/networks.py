@@ -95,6 +95,6 @@ def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
 
 
 def masked_logits(logits: Tensor, mask: Tensor) -> Tensor:
-    """Logits with forbidden actions out of reach; all stay as they are where an agent has none that is legal."""
+    """Logits with forbidden actions out of reach; an agent that has no legal one keeps all."""
     none = ~mask.any(dim=-1, keepdim=True)
     return torch.where(mask | none, logits, torch.full_like(logits, -1e9))

@@ -99,16 +99,16 @@ def _heard(part: Part, policy: Policy) -> str:
     )
     said = _mlp(part, messenger.speaker, _scaled(part, policy, known, "earlier"), "speaker")
     cut = part.then(
-        "Reshape", said, _integers(part, "cut", [-1, agents, words, vocabulary]), name="words_cut"
+        "Reshape", said, _integers(part, "shape_cut", [-1, agents, words, vocabulary]), name="words_cut"
     )
     best = part.then("ArgMax", cut, name="words_best", axis=-1, keepdims=0)
     depth, values = (
-        _integers(part, "vocabulary", [vocabulary]),
+        _integers(part, "shape_vocabulary", [vocabulary]),
         part.constant("off_on", np.array([0.0, 1.0], dtype=np.float32)),
     )
     flat = part.then("OneHot", best, depth, values, name="words_hot", axis=-1)
     flat = part.then(
-        "Reshape", flat, _integers(part, "flat", [-1, 1, agents, words * vocabulary]), name="words_flat"
+        "Reshape", flat, _integers(part, "shape_flat", [-1, 1, agents, words * vocabulary]), name="words_flat"
     )
     if messenger.config.mode == "silent":
         flat = part.then(
@@ -119,12 +119,12 @@ def _heard(part: Part, policy: Policy) -> str:
     heard = part.then(
         "Reshape",
         spread,
-        _integers(part, "heard", [-1, agents, agents * words * vocabulary]),
+        _integers(part, "shape_heard", [-1, agents, agents * words * vocabulary]),
         name="words_heard",
     )
     first = part.then("Cast", missing, name="unsaid_float", to=_FLOAT)
     any_first = part.then(
-        "ReduceMax", first, _integers(part, "all_axes", [1, 2]), name="unsaid_any", keepdims=1
+        "ReduceMax", first, _integers(part, "shape_all_axes", [1, 2]), name="unsaid_any", keepdims=1
     )
     spoke = part.then("Sub", part.constant("one", np.array(1.0, dtype=np.float32)), any_first, name="spoke")
     return part.then("Mul", heard, spoke, name="heard")
@@ -152,7 +152,7 @@ def _greedy(part: Part) -> None:
     """The likeliest action that is allowed; all are where none is."""
     logits = part.output
     allowed = part.then("Cast", MASK, name="allowed", to=_FLOAT)
-    some = part.then("ReduceMax", allowed, _integers(part, "last", [2]), name="some", keepdims=1)
+    some = part.then("ReduceMax", allowed, _integers(part, "shape_last", [2]), name="some", keepdims=1)
     free = part.then("Cast", some, name="some_bool", to=_BOOL)
     legal = part.then("Or", MASK, part.then("Not", free, name="none"), name="legal")
     hidden = part.constant("hidden", np.array(-1e9, dtype=np.float32))

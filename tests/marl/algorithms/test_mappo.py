@@ -78,7 +78,7 @@ def test_two_agents_learn_to_differ_although_neither_sees_anything(seed: int) ->
 
 
 def test_a_critic_that_sees_the_state_knows_what_a_blind_one_cannot() -> None:
-    """In the team game the return depends on both halves: the critic's error falls to the policy's own noise."""
+    """The return depends on both halves: the critic's error falls to the policy's own noise."""
     rows: list[list[AgentRow]] = []
     train(
         lambda: Team(128),

@@ -1,0 +1,82 @@
+"""Training frames a second: MAPPO and MADDPG on the speaker-listener world, against stepping mpe2 alone.
+
+    python -m benchmarks.bench_marl_training [--device cuda]
+
+A frame is one step of one copy. mpe2 only steps, with random actions, and learns nothing: the most that any
+learner on it could reach. BenchMARL pins a torchrl that does not run beside this torch, so it is not here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+
+from benchmarks.timing import machine_table
+from nofx_pipelines.marl.algorithms import maddpg, mappo
+from nofx_pipelines.marl.games.speaker_listener import STEPS, SpeakerListener
+
+SEED = 7
+
+
+def stepping(seconds: float = 3.0) -> float:
+    """Frames a second of mpe2's environment under random actions."""
+    from mpe2.simple_speaker_listener.simple_speaker_listener import raw_env
+
+    rng, environment = np.random.default_rng(SEED), raw_env(max_cycles=STEPS)
+    frames, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        environment.reset(seed=frames)
+        for _ in range(STEPS):
+            environment.step(int(rng.integers(3)))
+            environment.step(int(rng.integers(5)))
+            frames += 1
+    return frames / (time.perf_counter() - began)
+
+
+def learning_mappo(copies: int, device: str, iterations: int = 12) -> float:
+    """Frames a second of MAPPO with five passes over each rollout."""
+    config = mappo.MappoConfig(iterations=iterations, horizon=STEPS)
+    learner = mappo.Learner(SpeakerListener(copies, device), config, SEED, device)
+    mappo.iterate(learner)
+    began, frames = time.perf_counter(), learner.frames
+    for _ in range(iterations):
+        mappo.iterate(learner)
+    return (learner.frames - frames) / (time.perf_counter() - began)
+
+
+def learning_maddpg(copies: int, device: str, iterations: int = 12) -> float:
+    """Frames a second of MADDPG with one mini-batch of 512 for every hundred frames."""
+    updates = max(1, copies * STEPS // 100)
+    config = maddpg.MaddpgConfig(iterations=iterations, horizon=STEPS, updates=updates, warm_up=512)
+    learner = maddpg.Learner(SpeakerListener(copies, device), config, SEED, device)
+    maddpg.iterate(learner)
+    began, frames = time.perf_counter(), learner.frames
+    for _ in range(iterations):
+        maddpg.iterate(learner)
+    return (learner.frames - frames) / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    device = parser.parse_args().device
+    copies = (64, 512) if device == "cpu" else (512, 8_192)
+    ours = [
+        (f"NOFX {name}, {count} copies, {device}", learn(count, device))
+        for name, learn in (("MAPPO", learning_mappo), ("MADDPG", learning_maddpg))
+        for count in copies
+    ]
+    peer = stepping()
+    rows = [("mpe2, stepping only, CPU", f"{peer:,.0f}", "1.00x")]
+    rows += [(name, f"{found:,.0f}", f"{found / peer:.2f}x") for name, found in ours]
+    print(machine_table("Training on speaker-listener, one thread", ("", "frames a second", "to mpe2"), rows))
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    main()
