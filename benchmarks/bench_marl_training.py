@@ -21,7 +21,7 @@ SEED = 7
 
 
 def stepping(seconds: float = 3.0) -> float:
-    """Frames a second of mpe2's environment under random actions."""
+    """Frames a second of mpe2's environment under random actions, both agents' observations taken."""
     from mpe2.simple_speaker_listener.simple_speaker_listener import raw_env
 
     rng, environment = np.random.default_rng(SEED), raw_env(max_cycles=STEPS)
@@ -31,6 +31,8 @@ def stepping(seconds: float = 3.0) -> float:
         for _ in range(STEPS):
             environment.step(int(rng.integers(3)))
             environment.step(int(rng.integers(5)))
+            for agent in environment.possible_agents:
+                environment.observe(agent)
             frames += 1
     return frames / (time.perf_counter() - began)
 
