@@ -11,7 +11,7 @@ def build(config: Config) -> dg.AssetsDefinition:
 
     @dg.asset(
         key="mart",
-        deps=[dg.AssetKey([name, "signals"]) for name in config.universes],
+        deps=[dg.AssetKey([name, last]) for name in config.universes for last in ("signals", "marl_policy")],
         group_name="publish",
         owners=["team:data"],
         kinds={"duckdb"},

@@ -124,6 +124,21 @@ class AnomalyConfig:
 
 
 @dataclass(frozen=True, config=_FROZEN)
+class MarlConfig:
+    """How the team of agents is trained."""
+
+    algorithm: Literal["mappo"] = "mappo"
+    iterations: Annotated[int, Field(ge=1, le=1_000_000, examples=[16])] = 16
+    """Rollouts of every copy, each followed by an improvement."""
+    envs: Annotated[int, Field(ge=2, le=65_536, examples=[64])] = 64
+    """Copies of the trading floor that are stepped together."""
+    window: Annotated[int, Field(ge=5, le=10_000, examples=[32])] = 32
+    """Bars of an episode."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=64, examples=[[7, 8]])] = (7, 8)
+    """One training each; the first one's team is registered, all are judged."""
+
+
+@dataclass(frozen=True, config=_FROZEN)
 class GateConfig:
     """What a candidate must pass to take ``@champion``."""
 
@@ -159,6 +174,7 @@ class UniverseConfig:
     nas: NasConfig = Field(default_factory=NasConfig)
     gates: GateConfig = Field(default_factory=GateConfig)
     anomaly: AnomalyConfig = Field(default_factory=AnomalyConfig)
+    marl: MarlConfig = Field(default_factory=MarlConfig)
     compute: ComputeConfig = Field(default_factory=ComputeConfig)
     refresh: Literal["weekly", "monthly", "always"] = "weekly"
     """The period within which searches and models count as fresh although bars came."""
@@ -167,6 +183,11 @@ class UniverseConfig:
     def model_name(self) -> str:
         """The registry's name of this universe's signal model."""
         return f"nofx-signal-{self.name}"
+
+    @property
+    def agents_name(self) -> str:
+        """The registry's name of this universe's team of agents."""
+        return f"nofx-agents-{self.name}"
 
 
 @dataclass(frozen=True, config=_FROZEN)

@@ -273,7 +273,10 @@ def _toml(value: Any) -> str:
 
 
 def with_seed(config: Config, seed: int) -> Config:
-    """The same configuration with every seed (sources, searches, gates) set to ``seed``."""
+    """The same configuration with every seed (sources, searches, gates) set to ``seed``.
+
+    Agents that train with several seeds count on from it.
+    """
     feeds = {
         key: replace(feed, sources=tuple(replace(link, seed=seed) for link in feed.sources))
         for key, feed in config.feeds.items()
@@ -285,6 +288,7 @@ def with_seed(config: Config, seed: int) -> Config:
             nas=replace(u.nas, seed=seed),
             gates=replace(u.gates, seed=seed),
             anomaly=replace(u.anomaly, seed=seed),
+            marl=replace(u.marl, seeds=tuple(seed + place for place in range(len(u.marl.seeds)))),
         )
         for name, u in config.universes.items()
     }

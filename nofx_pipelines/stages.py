@@ -100,6 +100,22 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
         ("anomalies",),
     ),
     Stage(
+        "marl_training",
+        "marl_history",
+        ("nofx_pipelines.marl.refresh",),
+        ("bars",),
+        ("market", "freq", "folds", "marl", "compute"),
+        searched=True,
+    ),
+    Stage(
+        "marl_policy",
+        "policy_leaderboard",
+        ("nofx_pipelines.marl.registration",),
+        ("bars", "marl_training"),
+        ("market", "freq", "folds", "gates", "marl"),
+        searched=True,
+    ),
+    Stage(
         "labels",
         "labels",
         ("nofx_pipelines.labels.refresh",),

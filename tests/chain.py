@@ -14,6 +14,7 @@ from nofx_pipelines.config import (
     FeedConfig,
     FoldConfig,
     GateConfig,
+    MarlConfig,
     NasConfig,
     SearchConfig,
     SourceConfig,
@@ -137,6 +138,18 @@ class Chain:
 
         refresh_clusters(self.lake, self.universe, **stamp)
 
+    def _marl_training(self, stamp: dict[str, str]) -> None:
+        from nofx_pipelines.marl.refresh import refresh_training
+
+        inputs = self._inputs("marl_training")
+        refresh_training(self.lake, self.tracker, self.universe, inputs=inputs, **stamp)
+
+    def _marl_policy(self, stamp: dict[str, str]) -> None:
+        from nofx_pipelines.marl.registration import refresh_policy
+
+        inputs = self._inputs("marl_policy")
+        refresh_policy(self.lake, self.tracker, self.universe, inputs=inputs, now=self.now, **stamp)
+
     def _labels(self, stamp: dict[str, str]) -> None:
         from nofx_pipelines.labels.refresh import refresh_labels
 
@@ -190,5 +203,6 @@ def small_chain(home: Path) -> Chain:
         search=SearchConfig(trials=3),
         nas=NasConfig(trials=2, epochs=1, rows=500, lookback=3),
         gates=GateConfig(resamples=200),
+        marl=MarlConfig(iterations=2, envs=4, window=20, seeds=(7, 8)),
     )
     return Chain(Config(home=home, feeds={("cn", "1d"): feed}, universes={"cn": universe}))

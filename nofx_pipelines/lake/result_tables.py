@@ -15,6 +15,12 @@ RESULTS = {
     "equity": ("equity", "SELECT * FROM equity ORDER BY scope, policy, ts_close"),
     "signals": ("signals", "SELECT * FROM signals ORDER BY scope, ts_close, instrument_id"),
     "hpo_trials": ("hpo_trials", "SELECT * FROM hpo_trials ORDER BY scope, study, trial"),
+    "policy_leaderboard": (
+        "policy_leaderboard",
+        "SELECT * FROM policy_leaderboard ORDER BY scope, metric",
+    ),
+    "policy_equity": ("policy_equity", "SELECT * FROM policy_equity ORDER BY scope, policy, seed, ts_close"),
+    "role_credit": ("role_credit", "SELECT * FROM role_credit ORDER BY scope, role"),
     "excluded_sessions": ("excluded_sessions", "SELECT * FROM excluded_sessions ORDER BY ALL"),
     "coverage": (
         "bars",

@@ -5,7 +5,7 @@ Strings stay strings in storage (Delta has no enums), times are ``Datetime("us",
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -348,6 +348,50 @@ EQUITY = _schema(
     session_column=None,
 )
 
+MARL_HISTORY = _schema(
+    "marl_history",
+    {
+        "run": _S,
+        "iteration": _I32,
+        "agent": _S,
+        "frames": _I64,
+        "reward": _F,
+        "reward_components": pl.Struct({"own_return": _F, "role": _F}),
+        "losses": pl.Struct({"policy": _F, "value": _F}),
+        "entropy": _F,
+        "kl": _F,
+    },
+    ("run", "iteration", "agent"),
+    ("reward_components", "entropy", "kl"),
+    session_column=None,
+)
+
+MARL_TEAMS = _schema(
+    "marl_teams",
+    {
+        "seed": _I64,
+        "algorithm": _S,
+        "training": _S,
+        "data_versions": _S,
+        "settings": _S,
+        "agents": pl.List(_S),
+        "weights": pl.Binary(),
+    },
+    ("seed",),
+    session_column=None,
+)
+
+POLICY_EQUITY = replace(EQUITY, name="policy_equity")
+POLICY_LEADERBOARD = replace(LEADERBOARD, name="policy_leaderboard")
+POLICY_CHAMPION = replace(CHAMPION, name="policy_champion", nullable=frozenset({"previous"}))
+
+ROLE_CREDIT = _schema(
+    "role_credit",
+    {"model": _S, "version": _S, "role": _S, "value": _F, "alone": _F},
+    ("model", "version", "role"),
+    session_column=None,
+)
+
 TRUTH_SIGNAL = _schema(
     "truth_signal",
     {
@@ -471,6 +515,12 @@ TABLES: dict[str, TableSchema] = {
         LEAK_CHECKS,
         SIGNALS,
         EQUITY,
+        MARL_HISTORY,
+        MARL_TEAMS,
+        POLICY_EQUITY,
+        POLICY_LEADERBOARD,
+        POLICY_CHAMPION,
+        ROLE_CREDIT,
         TRUTH_SIGNAL,
         TRUTH_ANOMALIES,
         ANOMALY_SCORES,

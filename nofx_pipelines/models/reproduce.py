@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nofx_pipelines.errors import CodeChanged, ModelError
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.models.lineage import Lineage, libraries, training_code
+from nofx_pipelines.models.registry import LoadedModel
 from nofx_pipelines.models.tracking import Tracker
 from nofx_pipelines.models.training import train_final
 from nofx_pipelines.models.windows import windowed
@@ -52,7 +54,39 @@ def reproduce(tracker: Tracker, lake: Lake, model: str) -> Reproduction:
     loaded = tracker.load(model)
     lineage = Lineage.from_tags(loaded.tags)
     title = f"{loaded.name}/{loaded.version}"
-    _require_same_code(title, lineage)
+    code, names = _trainer(lineage)
+    _require_same_code(title, lineage, code)
+    again, recorded = _retrained(lake, loaded, lineage), lineage.libraries or {}
+    return Reproduction(
+        model=title,
+        identical=again == loaded.onnx,
+        recorded_sha256=hashlib.sha256(loaded.onnx).hexdigest(),
+        reproduced_sha256=hashlib.sha256(again).hexdigest(),
+        data_versions=dict(lineage.data_versions),
+        changed_libraries={
+            name: (recorded.get(name, "unknown"), here)
+            for name, here in libraries(names).items()
+            if recorded.get(name) != here
+        },
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _trainer(lineage: Lineage) -> tuple[str, Sequence[str]]:
+    """The code that trains such a model here, and the libraries that decide its weights."""
+    if lineage.kind == "policy":
+        from nofx_pipelines.marl import reproduce as agents
+
+        return agents.training_code(), agents.LIBRARIES
+    return training_code(), tuple(libraries())
+
+
+def _retrained(lake: Lake, loaded: LoadedModel, lineage: Lineage) -> bytes:
+    """The ONNX of the same training, from the recorded versions of its tables."""
+    if lineage.kind == "policy":
+        from nofx_pipelines.marl.reproduce import retrained_onnx
+
+        return retrained_onnx(lake, lineage)
     training_set, folds = (
         lake.table(lineage.universe, name).scan(version=_version(lineage, name)).collect()
         for name in ("training_set", "folds")
@@ -65,24 +99,10 @@ def reproduce(tracker: Tracker, lake: Lake, model: str) -> Reproduction:
         params=lineage.params,
         seed=lineage.seed,
     )
-    again, recorded = trained.to_onnx(), lineage.libraries or {}
-    return Reproduction(
-        model=title,
-        identical=again == loaded.onnx,
-        recorded_sha256=hashlib.sha256(loaded.onnx).hexdigest(),
-        reproduced_sha256=hashlib.sha256(again).hexdigest(),
-        data_versions=dict(lineage.data_versions),
-        changed_libraries={
-            name: (recorded.get(name, "unknown"), here)
-            for name, here in libraries().items()
-            if recorded.get(name) != here
-        },
-        seconds=time.perf_counter() - began,
-    )
+    return trained.to_onnx()
 
 
-def _require_same_code(title: str, lineage: Lineage) -> None:
-    here = training_code()
+def _require_same_code(title: str, lineage: Lineage, here: str) -> None:
     if lineage.training_code != here:
         raise CodeChanged(
             f"{title} was trained by code {lineage.training_code}, this is code {here}",

@@ -1,4 +1,4 @@
-"""One universe's chapter: verdict, data, price, anomalies, trials, leaderboard, equity, gates, lineage."""
+"""One universe's chapter: verdict, data, price, anomalies, agents, trials, equity, gates, lineage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 
 import polars as pl
 
+from nofx_pipelines.report.agents import agents_page
 from nofx_pipelines.report.anomalies import anomaly_page
 from nofx_pipelines.report.charts import Line, Whisker, bars, line_chart, scatter, whiskers
 from nofx_pipelines.report.markup import figure, frame_table, interval, number, pill, table
@@ -61,6 +62,8 @@ def chapter(view: UniverseView) -> str:
         _price(view),
         "<h3>Anomalies</h3>",
         anomaly_page(view.anomalies),
+        "<h3>Agents</h3>",
+        agents_page(view.agents),
         "<h3>Latest signals</h3>",
         _signals(view),
         "<h3>Lineage</h3>",

@@ -9,6 +9,7 @@ import polars as pl
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
+from nofx_pipelines.report.agents import AgentsView, read_agents
 from nofx_pipelines.report.anomalies import AnomalyView, read_anomalies
 
 SHOWN_FEATURES = ("sma_20", "bollinger_upper", "bollinger_lower", "rsi_14")
@@ -17,6 +18,8 @@ LINEAGE_TABLES = (
     "features",
     "anomaly_scores",
     "anomalies",
+    "marl_history",
+    "policy_leaderboard",
     "labels",
     "training_set",
     "hpo_trials",
@@ -47,6 +50,7 @@ class UniverseView:
     equity: pl.DataFrame
     signals: pl.DataFrame
     anomalies: AnomalyView
+    agents: AgentsView
     lineage: pl.DataFrame
     """table, version, rows, code_version, written, reads."""
 
@@ -86,6 +90,7 @@ def read_view(lake: Lake, universe: UniverseConfig, feed: FeedConfig) -> Univers
         equity=whole("equity"),
         signals=_latest(whole("signals")),
         anomalies=read_anomalies(lake, universe),
+        agents=read_agents(lake, universe),
         lineage=_lineage(lake, universe),
     )
 
