@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.outcome import StageOptions, image, materialized
+from assets.outcome import HeavyOptions, image, materialized
 from assets.stage import above, stage_asset
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.plan import stage_inputs, whole_state
@@ -22,12 +22,13 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         "marl_policy",
         kinds={"pytorch", "onnx", "mlflow"},
         description=f"{universe.agents_name}: judged on later bars against random, holding and the rules",
+        heavy=True,
         deps=[above(universe, "bars", whole=True), above(universe, "marl_training")],
         checks=[("onnx_parity", "The registered ONNX acts as the trained team does", True)],
     )
     def marl_policy(
         context: dg.AssetExecutionContext,
-        config: StageOptions,
+        config: HeavyOptions,
         lake: LakeResource,
         tracker: TrackerResource,
         sources: SourcesResource,
@@ -36,7 +37,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         from nofx_pipelines.marl.registration import known_policy, refresh_policy
 
         store, stage = lake.open(), STAGES["marl_policy"]
-        device = compute.resolve(universe.compute).kind
+        device = compute.resolve(config.compute_of(universe.compute)).kind
         state = whole_state(store, universe, stage, now=sources.now())
         if state.fresh and not config.force:
             result = known_policy(store, universe)

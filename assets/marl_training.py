@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.outcome import StageOptions, image, materialized
+from assets.outcome import HeavyOptions, image, materialized
 from assets.stage import above, stage_asset
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.plan import stage_inputs, whole_state
@@ -23,11 +23,12 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         kinds={"pytorch", "mlflow"},
         description=f"{len(universe.marl.seeds)} trainings of eight agents by {universe.marl.algorithm}, "
         f"{universe.marl.iterations} iterations each, resumable",
+        heavy=True,
         deps=[above(universe, "bars", whole=True)],
     )
     def marl_training(
         context: dg.AssetExecutionContext,
-        config: StageOptions,
+        config: HeavyOptions,
         lake: LakeResource,
         tracker: TrackerResource,
         sources: SourcesResource,
@@ -36,7 +37,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         from nofx_pipelines.marl.refresh import known_training, refresh_training
 
         store, stage = lake.open(), STAGES["marl_training"]
-        device = compute.resolve(universe.compute).kind
+        device = compute.resolve(config.compute_of(universe.compute)).kind
         state = whole_state(store, universe, stage, now=sources.now())
         if state.fresh and not config.force:
             result = known_training(store, universe)

@@ -28,7 +28,8 @@ from nofx_pipelines.marl.trading import INSTRUMENTS, Draw, TradingEnvironment
 
 GROUPS = 5
 """Of instruments, at most."""
-MIN_BARS = 20
+MIN_BARS, MOST_BARS, MOST_WINDOWS = 20, 1_000, 20
+"""Bars after the cut that a contest needs, bars of one window at most, and windows at most."""
 TEAM = "agents"
 
 Choose = Callable[[Step, Tensor, slice], Tensor]
@@ -86,18 +87,23 @@ def groups_of(panel: MarketPanel, cut: int, n_instruments: int = INSTRUMENTS, mo
 def run_contest(
     panel: MarketPanel, cut: int, teams: Mapping[int, Actor], random_seeds: Sequence[int]
 ) -> Contest:
-    """Run trained ``teams`` (by seed) and all rivals from bar ``cut`` to the last.
+    """Run trained ``teams`` (by seed) and all rivals over the bars from ``cut`` on.
+
+    More than ``MOST_BARS`` bars are played in windows side by side, each from cash, and joined in the
+    curve; what ``MOST_WINDOWS`` windows do not reach is left out.
 
     Raises NotEnoughData when there are less than ``MIN_BARS`` bars to judge on, or too few before.
     """
-    length = len(panel.session_date) - 1 - cut
+    later = len(panel.session_date) - 1 - cut
+    count = min(-(-later // MOST_BARS), MOST_WINDOWS)
+    length = min(later // max(count, 1), MOST_BARS)
     if cut < WARM_UP or length < MIN_BARS:
         raise NotEnoughData(
             f"{cut} bars before the cut and {length + 1} after it; {WARM_UP} and {MIN_BARS + 1} are needed",
             kept="no policy was judged",
             hint="ask for a longer history",
         )
-    groups = groups_of(panel, cut)
+    stage = _Stage(panel, [cut + place * length for place in range(count)], length, groups_of(panel, cut))
     entrants: list[tuple[str, int, Choose]] = [
         *((TEAM, seed, _by(actor)) for seed, actor in teams.items()),
         *(("random", seed, _at_random(seed)) for seed in random_seeds),
@@ -105,9 +111,9 @@ def run_contest(
         ("rules", 0, _rules(range(len(ROLES)))),
         *((f"rule_{role.name}", 0, _rules(_led_by(me))) for me, role in enumerate(ROLES)),
     ]
-    main = _run(panel, cut, length, groups, ROLES, entrants)
+    main = _run(stage, ROLES, entrants)
     holders = [Holder() for role in ROLES if role.trades]
-    held = _run(panel, cut, length, groups, holders, [("buy_and_hold", 0, _rules(range(len(holders))))])
+    held = _run(stage, holders, [("buy_and_hold", 0, _rules(range(len(holders))))])
     unpriced = {*main.unpriced, *held.unpriced}
     return Contest(pl.concat([main.equity, held.equity]).sort(*EQUITY.key), tuple(sorted(unpriced)))
 
@@ -117,19 +123,32 @@ def _led_by(me: int) -> list[int]:
     return [me] if ROLES[me].trades else [*(i for i, role in enumerate(ROLES) if role.trades), me]
 
 
-def _run(
-    panel: MarketPanel,
-    cut: int,
-    length: int,
-    groups: Tensor,
-    roles: Sequence[Role],
-    entrants: Sequence[tuple[str, int, Choose]],
-) -> Contest:
-    """All entrants side by side, one copy a group each."""
-    count = len(groups)
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """Where all entrants play: windows of ``length`` bars from each start, in every group of instruments."""
+
+    panel: MarketPanel
+    starts: Sequence[int]
+    length: int
+    groups: Tensor  # [G, N]
+
+    @property
+    def copies(self) -> int:
+        """Of one entrant: windows times groups."""
+        return len(self.starts) * len(self.groups)
+
+    def draw(self, entrants: int) -> Draw:
+        """All copies: entrants, in them windows, in them groups."""
+        starts = torch.tensor(list(self.starts)).repeat_interleave(len(self.groups)).repeat(entrants)
+        return Draw(starts, self.groups.repeat(entrants * len(self.starts), 1))
+
+
+def _run(stage: _Stage, roles: Sequence[Role], entrants: Sequence[tuple[str, int, Choose]]) -> Contest:
+    """All entrants side by side."""
+    count, length = stage.copies, stage.length
+    draw = stage.draw(len(entrants))
     copies = count * len(entrants)
-    draw = Draw(torch.full((copies,), cut), groups.repeat(len(entrants), 1))
-    floor = TradingEnvironment(panel, n_envs=copies, length=length, span=(0, 0), roles=roles, draw=draw)
+    floor = TradingEnvironment(stage.panel, n_envs=copies, length=length, span=(0, 0), roles=roles, draw=draw)
     step = floor.reset(torch.Generator())
     own = [slice(place * count, (place + 1) * count) for place in range(len(entrants))]
     curves, traded, paid = [floor.equity], [torch.zeros_like(floor.equity)], [torch.zeros_like(floor.equity)]
@@ -146,7 +165,7 @@ def _run(
     for (name, seed, _), mine in zip(entrants, own, strict=True):
         accounts = _accounts(name, floor)
         frames += [
-            _curve(panel, cut, policy, seed, [values[:, mine, of].sum(2) for values in money])
+            _curve(stage, policy, seed, [values[:, mine, of].sum(2) for values in money])
             for policy, of in accounts.items()
         ]
     return Contest(pl.concat(frames), floor.holdings_without_trade())
@@ -162,23 +181,37 @@ def _accounts(name: str, floor: TradingEnvironment) -> dict[str, list[int]]:
     return found
 
 
-def _curve(panel: MarketPanel, cut: int, policy: str, seed: int, money: list[Tensor]) -> pl.DataFrame:
-    """Equity from 1, turnover a bar and cost a bar in units of the start, as the mean over groups."""
-    curve, traded, paid = money  # [L+1, G]
-    start = curve[0]
-    cost = torch.diff(paid, dim=0, prepend=torch.zeros_like(paid[:1])) / start
-    turnover = traded / 2 / torch.cat([curve[:1], curve[:-1]]).clamp(min=1.0)
-    times = pl.Series("ts_close", panel.ts_close_us[cut : cut + len(curve)]).cast(pl.Datetime("us", "UTC"))
+def _curve(stage: _Stage, policy: str, seed: int, money: list[Tensor]) -> pl.DataFrame:
+    """Equity from 1, turnover a bar and cost a bar of the start's money: means over groups, joined."""
+    windows, first = len(stage.starts), stage.starts[0]
+    curve, traded, paid = (m.reshape(len(m), windows, -1) for m in money)  # [L+1, W, G]
+    start = curve[:1]
+    cost = (torch.diff(paid, dim=0, prepend=torch.zeros_like(paid[:1])) / start).mean(2)
+    turnover = (traded / 2 / torch.cat([curve[:1], curve[:-1]]).clamp(min=1.0)).mean(2)
+    grown = (curve / start).mean(2)  # [L+1, W]
+    reached = torch.cat(
+        [torch.ones(1, dtype=grown.dtype), grown[-1].cumprod(0)[:-1]]
+    )  # at each window's start
+    joined = [_joined(values) for values in (grown * reached, turnover, cost * reached)]
+    bars = len(joined[0])
+    times = pl.Series("ts_close", stage.panel.ts_close_us[first : first + bars]).cast(
+        pl.Datetime("us", "UTC")
+    )
     return pl.DataFrame(
         {
-            "policy": [policy] * len(curve),
-            "seed": pl.Series([seed] * len(curve), dtype=pl.Int64),
+            "policy": [policy] * bars,
+            "seed": pl.Series([seed] * bars, dtype=pl.Int64),
             "ts_close": times,
-            "equity": (curve / start).mean(1).numpy(),
-            "turnover": turnover.mean(1).numpy(),
-            "cost": cost.mean(1).numpy(),
+            "equity": joined[0].numpy(),
+            "turnover": joined[1].numpy(),
+            "cost": joined[2].numpy(),
         }
     ).select(list(EQUITY.columns))
+
+
+def _joined(values: Tensor) -> Tensor:
+    """Windows ``[L+1, W]`` one after another; each begins with the bar that the one before ended with."""
+    return torch.cat([values[:1, 0], values[1:].T.flatten()])
 
 
 def _by(actor: Actor) -> Choose:

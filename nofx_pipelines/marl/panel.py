@@ -98,18 +98,19 @@ class MarketPanel:
         return int(np.searchsorted(np.array(self.session_date), np.datetime64(day).astype(date)))
 
 
-def most_liquid(bars: pl.DataFrame, before: date, count: int) -> list[str]:
+def most_liquid(bars: pl.DataFrame | pl.LazyFrame, before: date, count: int) -> list[str]:
     """The ``count`` instruments with the highest median amount traded before a day, highest first.
 
     Instruments that traded in less than ``TRADED_SHARE`` of those bars, or have no amount, are left out.
     """
-    earlier = bars.filter(pl.col("session_date") < before)
-    grid_bars = earlier["ts_open"].n_unique()
+    earlier = bars.lazy().filter(pl.col("session_date") < before)
+    grid_bars = earlier.select(pl.col("ts_open").n_unique()).collect().item()
     amount = (pl.col("close") * pl.col("volume")).fill_nan(None)
     traded = earlier.filter(pl.col("status") == "traded").group_by("instrument_id")
     seen = traded.agg(amount.median().alias("amount"), pl.len().alias("bars"))
     usual = seen.filter((pl.col("bars") >= TRADED_SHARE * grid_bars) & (pl.col("amount") > 0))
-    return usual.sort("amount", "instrument_id", descending=[True, False])["instrument_id"].to_list()[:count]
+    ranked = usual.sort("amount", "instrument_id", descending=[True, False]).head(count)
+    return ranked.select("instrument_id").collect()["instrument_id"].to_list()
 
 
 def build_panel(

@@ -33,6 +33,8 @@ from nofx_pipelines.models.tracking import Tracker
 
 SHOWN = (TEAM, "buy_and_hold", "rules", "random", "hold")
 RANDOM_SEEDS = 3
+CREDITED_BARS = 500
+"""Bars after the cut that credit is given for, at most: 256 teams play them."""
 DIFFERING = "differing_actions"
 _PARITY_STEPS = 20
 
@@ -93,7 +95,8 @@ def refresh_policy(
         )
     first = next(iter(teams.values()))
     pick = groups_of(panel, cut)[0].tolist()
-    earned = credit(panel, first.policy, cut, pick, len(panel.session_date) - 1 - cut)
+    bars = min(len(panel.session_date) - 1 - cut, CREDITED_BARS)
+    earned = credit(panel, first.policy, cut, pick, bars)
     version, differing = _register(tracker, universe, first, found, panel, cut, run_id, code_version)
     champion, previous = _decide(tracker, universe, version, said)
     tables = versions | {"marl_teams": lake.table(universe.name, "marl_teams").version()}

@@ -38,27 +38,30 @@ def load_panel(
     NotEnoughData when nothing was liquid enough.
     """
     found = versions or {}
-    bars = lake.table(universe.name, "bars").scan(version=found.get(f"{universe.name}/bars")).collect()
-    days = bars["session_date"].unique().sort()
+    table, actions, listings = (
+        lake.table(scope, name)
+        for scope, name in (
+            (universe.name, "bars"),
+            (universe.market, "corporate_actions"),
+            (universe.market, "instruments"),
+        )
+    )
+    lazy = table.scan(version=found.get(table.key)).select(*BAR_COLUMNS, "price_basis")
+    days = lazy.select(pl.col("session_date").unique().sort()).collect()["session_date"]
     cut = _cut(days, test_fraction, universe.name)
-    pool = most_liquid(bars, cut, POOL)
+    pool = most_liquid(lazy, cut, POOL)
     if not pool:
         raise NotEnoughData(
             f"no instrument of {universe.name} traded often enough before {cut}",
             kept="no agent was trained",
             hint="ask for a longer history, or other members",
         )
-    bars = bars.filter(pl.col("instrument_id").is_in(pool))
-    raw_close = bars["close"]
-    actions = lake.table(universe.market, "corporate_actions")
+    bars = lazy.filter(pl.col("instrument_id").is_in(pool)).collect()
+    unadjusted = bars["close"]
     if actions.exists():
-        of = actions.scan(version=found.get(f"{universe.market}/corporate_actions")).collect()
-        bars = adjusted(bars, of)
-    factor = (bars["close"] / raw_close).fill_nan(None)
-    listed = lake.table(universe.market, "instruments").scan(
-        version=found.get(f"{universe.market}/instruments")
-    )
-    terms = terms_of(universe, listed.collect(), pool, days[-1])
+        bars = adjusted(bars, actions.scan(version=found.get(actions.key)).collect())
+    factor = (bars["close"] / unadjusted).fill_nan(None)
+    terms = terms_of(universe, listings.scan(version=found.get(listings.key)).collect(), pool, days[-1])
     panel = build_panel(bars.select(BAR_COLUMNS), factor, pool, terms)
     return panel, panel.first_bar_of(cut)
 

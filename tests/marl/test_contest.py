@@ -8,6 +8,7 @@ import torch
 
 from nofx_pipelines.errors import NotEnoughData
 from nofx_pipelines.lake.schemas import EQUITY
+from nofx_pipelines.marl import contest
 from nofx_pipelines.marl.contest import groups_of, run_contest
 from nofx_pipelines.marl.roles import ROLES
 from tests.marl.test_credit import Fixed
@@ -116,3 +117,19 @@ def test_a_curve_is_the_mean_over_the_groups() -> None:
             e.filter(pl.col("policy") == policy)["equity"].to_numpy() for e in (both, *singles)
         )
         assert found == pytest.approx((one + two) / 2, rel=1e-12)
+
+
+def test_a_long_span_is_played_in_windows_that_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = panel()
+    monkeypatch.setattr(contest, "MOST_BARS", 30)
+    both = run_contest(world, CUT, {1: Fixed()}, [1]).equity
+    for policy in ("agents", "buy_and_hold", "rules"):
+        curve = both.filter(pl.col("policy") == policy)
+        assert curve["ts_close"].is_sorted()
+        assert curve["ts_close"].n_unique() == curve.height == 2 * 29 + 1
+    late = both.filter(pl.col("policy") == "buy_and_hold")
+    again = run_contest(panel(market_bars()), CUT + 29, {1: Fixed()}, [1]).equity
+    again = again.filter(pl.col("policy") == "buy_and_hold")
+    joined = late["equity"][29:].to_numpy() / late["equity"][29]
+    assert joined == pytest.approx(again["equity"][:30].to_numpy(), rel=1e-12)
+    assert late["cost"][30] == pytest.approx(again["cost"][1] * late["equity"][29], rel=1e-12)
