@@ -24,6 +24,7 @@ from assets import (
     marl_training,
     mart,
     nas_search,
+    online_features,
     report,
     signals,
     training_set,
@@ -38,12 +39,14 @@ from nofx_pipelines.errors import ConfigError
 from resources.compute import ComputeResource
 from resources.engine import EngineResource
 from resources.lake import LakeResource
+from resources.online import OnlineStoreResource
 from resources.sources import SourcesResource
 from resources.tracker import TrackerResource
 
 STAGE_BUILDERS = (
     bars.build,
     features.build,
+    online_features.build,
     anomaly_scores.build,
     anomalies.build,
     anomaly_clusters.build,
@@ -107,6 +110,7 @@ def resources_of(config: Config) -> dict[str, Any]:
         "tracker": TrackerResource(home=home),
         "compute": ComputeResource(),
         "engine": EngineResource(),
+        "online": OnlineStoreResource(home=home),
     }
 
 

@@ -136,6 +136,11 @@ class MarlConfig:
     """Bars of an episode."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=64, examples=[[7, 8]])] = (7, 8)
     """One training each; the first one's team is registered, all are judged."""
+class OnlineConfig:
+    """The online store of features."""
+
+    ttl_minutes: Annotated[int, Field(ge=1, le=10_000_000, examples=[5760])] | None = None
+    """Age from which a vector is stale; None: four days for daily bars, one for others."""
 
 
 @dataclass(frozen=True, config=_FROZEN)
@@ -175,6 +180,7 @@ class UniverseConfig:
     gates: GateConfig = Field(default_factory=GateConfig)
     anomaly: AnomalyConfig = Field(default_factory=AnomalyConfig)
     marl: MarlConfig = Field(default_factory=MarlConfig)
+    online: OnlineConfig = Field(default_factory=OnlineConfig)
     compute: ComputeConfig = Field(default_factory=ComputeConfig)
     refresh: Literal["weekly", "monthly", "always"] = "weekly"
     """The period within which searches and models count as fresh although bars came."""

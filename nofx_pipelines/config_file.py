@@ -250,7 +250,8 @@ def render_universe(universe: UniverseConfig) -> str:
             lines.append(f"{f.name} = {_toml(value)}")
     for name, value in nested:
         lines += ["", f"[universes.{universe.name}.{name}]"]
-        lines += [f"{f.name} = {_toml(getattr(value, f.name))}" for f in fields(value)]
+        given = [f.name for f in fields(value) if getattr(value, f.name) is not None]
+        lines += [f"{inner} = {_toml(getattr(value, inner))}" for inner in given]
     return "\n".join(lines)
 
 

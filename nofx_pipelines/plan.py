@@ -178,6 +178,8 @@ def whole_state(
         return _stale(universe, stage, "code or settings changed")
     if stage.name == "training_set" and not _leak_free(lake, universe):
         return _stale(universe, stage, "its leak check did not pass")
+    if stage.name == "online_features" and not _handed_over(lake, universe):
+        return _stale(universe, stage, "the online store lacks vectors")
     content, _, code_above = stage_inputs(lake, universe, stage).partition("/")
     known, _, code_known = stamp.inputs.partition("/")
     if not above and content == known:
@@ -191,6 +193,12 @@ def _leak_free(lake: Lake, universe: UniverseConfig) -> bool:
     from nofx_pipelines.leakcheck.refresh import leak_check_passed
 
     return leak_check_passed(lake, universe) is True
+
+
+def _handed_over(lake: Lake, universe: UniverseConfig) -> bool:
+    from nofx_pipelines.features.online.refresh import is_handed_over
+
+    return is_handed_over(lake, lake.root.parent, universe)
 
 
 def _waits(table: LakeTable, universe: UniverseConfig, now: datetime) -> bool:

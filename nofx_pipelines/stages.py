@@ -79,6 +79,13 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
         by_session=True,
     ),
     Stage(
+        "online_features",
+        "online_features",
+        ("nofx_pipelines.features.online.refresh",),
+        ("features",),
+        ("freq",),
+    ),
+    Stage(
         "anomaly_scores",
         "anomaly_scores",
         ("nofx_pipelines.anomaly.scoring", "nofx_pipelines.market.adjust"),

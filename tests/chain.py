@@ -123,6 +123,12 @@ class Chain:
 
         refresh_features(self.lake, self.universe, **self._span(), **stamp)
 
+    def _online_features(self, stamp: dict[str, str]) -> None:
+        from nofx_pipelines.features.online.refresh import hand_over
+
+        inputs = self._inputs("online_features")
+        hand_over(self.lake, self.home, self.universe, inputs=inputs, now=self.now, **stamp)
+
     def _anomaly_scores(self, stamp: dict[str, str]) -> None:
         from nofx_pipelines.anomaly.refresh import refresh_scores
 

@@ -104,6 +104,26 @@ def sql(
     run_sql(resolve_home(home), query, format)
 
 
+features_app = typer.Typer(help="Features as they stand now.", no_args_is_help=True)
+app.add_typer(features_app, name="features")
+
+
+@features_app.command(name="get")
+def features_get(
+    universe: Annotated[str, typer.Option(help="The universe.")],
+    entity: Annotated[
+        list[str] | None, typer.Option(help="An instrument id; repeat it; all by default.")
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="A feature; repeat it; all by default.")] = None,
+    home: Home = None,
+    format: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+) -> None:
+    """The newest vectors from the online store, with event time, version, age and status."""
+    from nofx_pipelines.cli.features import get_features
+
+    get_features(resolve_home(home), universe, entity or [], name or [], format)
+
+
 @app.command()
 def anomalies(
     home: Home = None,

@@ -493,6 +493,13 @@ ANOMALY_CLUSTERS = _schema(
     session_column=None,
 )
 
+ONLINE_FEATURES = _schema(
+    "online_features",
+    {"instrument_id": _S, "event_time": UTC_US, "version": _S, "handed_over_at": UTC_US},
+    ("instrument_id",),
+    session_column=None,
+)
+
 TABLES: dict[str, TableSchema] = {
     schema.name: schema
     for schema in (
@@ -527,5 +534,6 @@ TABLES: dict[str, TableSchema] = {
         ANOMALY_EVIDENCE,
         ANOMALIES,
         ANOMALY_CLUSTERS,
+        ONLINE_FEATURES,
     )
 }

@@ -1,0 +1,50 @@
+"""The hand-over from the table of features."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from nofx_pipelines.features.online.refresh import differences, is_handed_over, newest_vectors, store_of
+from tests.chain import Chain
+
+
+def test_the_store_holds_the_table_s_newest_rows_bit_for_bit(finished_chain: Chain) -> None:
+    chain = finished_chain
+    assert differences(chain.lake, chain.home, chain.universe) == []
+    features = chain.table("features").scan().collect()
+    store = store_of(chain.home, "cn")
+    for name in store.entities():
+        last = features.filter(pl.col("instrument_id") == name).sort("ts_close").row(-1, named=True)
+        found = store.get([name])
+        assert found.event_time[0] == int(last["ts_close"].timestamp() * 1e6)
+        wanted = [np.nan if last[n] is None else last[n] for n in found.names]
+        np.testing.assert_array_equal(found.values[0], wanted)
+        assert found.version == last["version"]
+
+
+def test_a_lost_store_is_handed_over_again(chain: Chain) -> None:
+    assert chain.stale() == []
+    store_of(chain.home, "cn").path.unlink()
+    assert chain.plan()["online_features"].reason == "the online store lacks vectors"
+    chain.run()
+    assert is_handed_over(chain.lake, chain.home, chain.universe)
+    assert chain.stale() == []
+
+
+def test_a_newer_streamed_vector_stays(chain: Chain) -> None:
+    vectors = newest_vectors(chain.lake, chain.universe)
+    store, name = store_of(chain.home, "cn"), vectors["instrument_id"][0]
+    before = store.get([name])
+    store.put([name], before.event_time + 60_000_000, before.version, before.names, before.values + 1.0)
+    chain._online_features(chain._stamp("online_features"))
+    np.testing.assert_array_equal(store.get([name]).values, before.values + 1.0)
+    assert differences(chain.lake, chain.home, chain.universe) == []
+
+
+def test_a_wrong_value_is_seen(chain: Chain) -> None:
+    vectors = newest_vectors(chain.lake, chain.universe)
+    store, name = store_of(chain.home, "cn"), vectors["instrument_id"][2]
+    before = store.get([name])
+    store.put([name], before.event_time, before.version, before.names, np.nextafter(before.values, np.inf))
+    assert differences(chain.lake, chain.home, chain.universe) == [name]
