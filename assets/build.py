@@ -31,8 +31,8 @@ from assets import (
 )
 from assets.investigation import critical_sensor, investigation_job
 from assets.progress import NAME, progress_logger
-from assets.schedules import close_schedule
-from assets.sensors import inbox_sensor
+from assets.schedules import close_schedule, revision_schedule
+from assets.sensors import champion_sensor, inbox_sensor
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
 from nofx_pipelines.config_file import load_config, with_seed
 from nofx_pipelines.errors import ConfigError
@@ -80,13 +80,18 @@ def build_definitions(config: Config, **overrides: Any) -> dg.Definitions:
             *(jobs.universe_job(universe) for universe, _ in universes),
             *(jobs.close_job(universe, feed) for universe, feed in universes),
             *(jobs.inbox_job(feed, _behind(config, feed)) for feed in feeds if _takes_files(feed)),
+            *(jobs.signals_job(universe) for universe, _ in universes),
             *(investigation_job(universe, feed, config.home) for universe, feed in universes),
             jobs.publish_job(),
         ],
-        schedules=[close_schedule(universe, feed) for universe, feed in universes],
+        schedules=[
+            *(close_schedule(universe, feed) for universe, feed in universes),
+            *(revision_schedule(universe, feed, config.home, config.lake) for universe, feed in universes),
+        ],
         sensors=[
             *(inbox_sensor(feed, config.home) for feed in feeds if _takes_files(feed)),
             *(critical_sensor(universe, config.lake) for universe, _ in universes),
+            *(champion_sensor(universe, config.home) for universe, _ in universes),
         ],
         resources={**resources_of(config), **overrides},
         loggers={NAME: progress_logger},

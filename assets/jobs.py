@@ -63,6 +63,20 @@ def close_job(universe: UniverseConfig, feed: FeedConfig) -> dg.UnresolvedAssetJ
     )
 
 
+def signals_job_name(universe: UniverseConfig) -> str:
+    """The name of the job that scores the latest sessions again."""
+    return f"{universe.name}_signals"
+
+
+def signals_job(universe: UniverseConfig) -> dg.UnresolvedAssetJobDefinition:
+    """The signals of one universe alone: what a new champion changes."""
+    return dg.define_asset_job(
+        signals_job_name(universe),
+        selection=dg.AssetSelection.assets(dg.AssetKey([universe.name, "signals"])),
+        description=f"Score the latest sessions of {universe.name} by its champion",
+    )
+
+
 def inbox_job(feed: FeedConfig, universes: Sequence[UniverseConfig]) -> dg.UnresolvedAssetJobDefinition:
     """Ingestion and every universe that reads it, after new files came."""
     selection: dg.AssetSelection = dg.AssetSelection.assets(*ingest_keys(feed))

@@ -1,4 +1,4 @@
-"""Sensors: the inbox, which takes each new file once."""
+"""Sensors: the inbox, which takes each new file once, and the throne, whose new holder signals at once."""
 
 import hashlib
 import json
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.jobs import inbox_job_name
+from assets.jobs import inbox_job_name, signals_job_name
 from assets.partitions import keys_between
 from assets.schedules import RANGE_END, RANGE_START
-from nofx_pipelines.config import FeedConfig, SourceConfig
+from nofx_pipelines.config import FeedConfig, SourceConfig, UniverseConfig
 from nofx_pipelines.errors import NofxError
 from nofx_pipelines.market.inbox import file_key, inbox_files, inbox_folder
 
@@ -54,6 +54,31 @@ def inbox_sensor(feed: FeedConfig, home: Path) -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=[request], cursor=cursor)
 
     return inbox
+
+
+def champion_sensor(universe: UniverseConfig, home: Path) -> dg.SensorDefinition:
+    """Refresh ``signals`` when ``@champion`` moved, by a run's gates or by hand; once for each version."""
+
+    @dg.sensor(
+        name=f"{universe.name}_champion",
+        job_name=signals_job_name(universe),
+        minimum_interval_seconds=60,
+        description=f"A new champion of {universe.name}",
+    )
+    def champion(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        from nofx_pipelines.lake.store import Lake
+        from nofx_pipelines.models.signals import signalled_version
+        from nofx_pipelines.models.tracking import Tracker
+
+        reigning = Tracker(home).alias(universe.model_name, "champion")
+        if reigning is None or reigning == context.cursor:
+            return dg.SkipReason(f"{universe.model_name}@champion is version {reigning or 'none'} as before")
+        if signalled_version(Lake(home / "lake"), universe) == reigning:
+            return dg.SensorResult(skip_reason="its signals are there already", cursor=reigning)
+        request = dg.RunRequest(run_key=f"{universe.model_name}/{reigning}", tags={"nofx/champion": reigning})
+        return dg.SensorResult(run_requests=[request], cursor=reigning)
+
+    return champion
 
 
 def _spans(feed: FeedConfig, files: list[Path]) -> tuple[list[tuple[date, date]], list[str]]:

@@ -136,6 +136,9 @@ class MarlConfig:
     """Bars of an episode."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=64, examples=[[7, 8]])] = (7, 8)
     """One training each; the first one's team is registered, all are judged."""
+
+
+@dataclass(frozen=True, config=_FROZEN)
 class OnlineConfig:
     """The online store of features."""
 

@@ -152,6 +152,15 @@ def signal_inputs(lake: Lake, universe: UniverseConfig, sessions: int = SIGNAL_S
     return {day: _fingerprint(known, day, name, number) for day in latest}
 
 
+def signalled_version(lake: Lake, universe: UniverseConfig) -> str | None:
+    """The model version behind the newest signals; None without signals."""
+    table = lake.table(universe.name, "signals")
+    if not table.exists():
+        return None
+    newest = table.scan().filter(pl.col("ts_close") == pl.col("ts_close").max()).head(1).collect()
+    return str(newest["model_version"][0]) if newest.height else None
+
+
 def _known(features: LakeTable, version: int) -> dict[date, str]:
     """Content hashes of the sessions with features, ascending."""
     excluded = set(features.excluded_sessions())

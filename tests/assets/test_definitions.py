@@ -48,6 +48,7 @@ def test_a_job_for_each_feed_universe_and_close(definitions: dg.Definitions) -> 
         *("cn", "hk", "crypto"),
         *(f"{m}_after_close" for m in ("cn", "hk", "crypto")),
         *(f"investigate_{m}" for m in ("cn", "hk", "crypto")),
+        *(f"{m}_signals" for m in ("cn", "hk", "crypto")),
     }
 
 

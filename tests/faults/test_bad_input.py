@@ -351,7 +351,7 @@ def test_a_bad_file_in_the_inbox_costs_itself(inbox_home: Path) -> None:
 
 def fired(home: Path, moment: datetime) -> dg.RunRequest | dg.SkipReason:
     definitions = build_definitions(files_config(home, home / "files", START))
-    (schedule,) = definitions.schedules or ()
+    (schedule,) = (s for s in definitions.schedules or () if s.name.endswith("_after_close"))
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert schedule.execution_timezone == "Asia/Shanghai"
     said = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=moment))
