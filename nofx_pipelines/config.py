@@ -127,7 +127,7 @@ class AnomalyConfig:
 class MarlConfig:
     """How the team of agents is trained."""
 
-    algorithm: Literal["mappo"] = "mappo"
+    algorithm: Literal["mappo", "maddpg"] = "mappo"
     iterations: Annotated[int, Field(ge=1, le=1_000_000, examples=[16])] = 16
     """Rollouts of every copy, each followed by an improvement."""
     envs: Annotated[int, Field(ge=2, le=65_536, examples=[64])] = 64

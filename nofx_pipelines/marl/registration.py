@@ -33,7 +33,7 @@ from nofx_pipelines.models.tracking import Tracker
 
 SHOWN = (TEAM, "buy_and_hold", "rules", "random", "hold")
 RANDOM_SEEDS = 3
-CREDITED_BARS = 500
+CREDITED_BARS = 250
 """Bars after the cut that credit is given for, at most: 256 teams play them."""
 DIFFERING = "differing_actions"
 _PARITY_STEPS = 20

@@ -13,8 +13,7 @@ import polars as pl
 from nofx_pipelines.config import MarlConfig
 from nofx_pipelines.errors import IntegrityError
 from nofx_pipelines.lake.schemas import MARL_HISTORY
-from nofx_pipelines.marl.algorithms import AgentRow
-from nofx_pipelines.marl.algorithms.mappo import MappoConfig, train
+from nofx_pipelines.marl.algorithms import AgentRow, maddpg, mappo
 from nofx_pipelines.marl.panel import MarketPanel
 from nofx_pipelines.marl.policy import Policy, PolicyConfig
 from nofx_pipelines.marl.stored import policy_files, restore_policy
@@ -66,18 +65,20 @@ def train_team(
         rows.update({(row["iteration"], row["agent"]): row for row in found})
         _keep_rows(checkpoint, found)
 
-    settings = algorithm_settings(config)
-    resumable: dict[str, Any] = {"checkpoint": checkpoint, "on_iteration": on_iteration}
-    policy = train(make, settings, seed=seed, device=device, **resumable)
+    resumable: dict[str, Any] = {"checkpoint": checkpoint, "on_iteration": on_iteration, "device": device}
+    if config.algorithm == "mappo":
+        policy = mappo.train(make, mappo_settings(config), seed=seed, **resumable)
+    else:
+        policy = maddpg.train(make, maddpg_settings(config), seed=seed, **resumable)
     history = pl.DataFrame(list(rows.values()), schema=MARL_HISTORY.columns)
     agents = floors[-1].agents
     place = pl.col("agent").replace_strict(list(agents), list(range(len(agents))), return_dtype=pl.Int64)
     return Team(seed, policy.cpu(), agents, history.sort("iteration", place))
 
 
-def algorithm_settings(config: MarlConfig) -> MappoConfig:
-    """What the algorithm runs with."""
-    return MappoConfig(
+def mappo_settings(config: MarlConfig) -> mappo.MappoConfig:
+    """What MAPPO runs with: one episode a rollout."""
+    return mappo.MappoConfig(
         iterations=config.iterations,
         horizon=config.window,
         epochs=EPOCHS,
@@ -85,6 +86,17 @@ def algorithm_settings(config: MarlConfig) -> MappoConfig:
         gamma=GAMMA,
         learning_rate=LEARNING_RATE,
         policy=PolicyConfig(hidden=HIDDEN),
+    )
+
+
+def maddpg_settings(config: MarlConfig) -> maddpg.MaddpgConfig:
+    """What MADDPG runs with: one episode a rollout, random actions during the first."""
+    return maddpg.MaddpgConfig(
+        iterations=config.iterations,
+        horizon=config.window,
+        warm_up=config.window * config.envs,
+        gamma=GAMMA,
+        policy=PolicyConfig(hidden=HIDDEN, last_gain=1.0),
     )
 
 

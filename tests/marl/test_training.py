@@ -45,6 +45,16 @@ def test_a_history_has_a_row_for_every_iteration_and_role() -> None:
     assert trend.abs().max() < 1e-4  # paid by its own return and nothing else
 
 
+def test_maddpg_trains_the_same_floor() -> None:
+    other = MarlConfig(algorithm="maddpg", iterations=4, envs=32, window=20, seeds=(7,))
+    one, two = (train_team(panel(), 130, other, 7, run="r") for _ in range(2))
+    assert weights(one) == weights(two)
+    assert one.history["iteration"].max() == 4
+    assert set(one.history.filter(pl.col("iteration") == 4)["agent"]) == {role.name for role in ROLES}
+    untrained = train_team(panel(), 130, dataclasses.replace(other, iterations=1), 7, run="r")
+    assert weights(untrained) != weights(one)
+
+
 class Killed(Exception):
     pass
 
