@@ -1,7 +1,8 @@
-"""What stands at the end of ``nofx run``: stages, leak check, baseline against candidate, verdict."""
+"""What stands at the end of ``nofx run``: stages, leak check, baseline against candidate, verdicts."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def summary(
     blocks += [_failures(failures)] if failures else []
     lake = Lake(config.lake)
     blocks += [block for universe in universes if (block := _verdict(lake, universe))]
+    blocks += [block for universe in universes if (block := agents_verdict(lake, universe))]
     report = config.home / "report" / "index.html"
     blocks.append(
         f"report   {report if report.exists() else 'not built yet'}\n"
@@ -80,6 +82,16 @@ def _verdict(lake: Lake, universe: UniverseConfig) -> str:
         lines.append(f"  verdict: not promoted, {failed.height} of {verdicts.height} gates failed")
         lines += [f"    {gate}: {reason}" for gate, reason in failed.select("gate", "reason").rows()]
     return "\n".join(lines)
+
+
+def agents_verdict(lake: Lake, universe: UniverseConfig) -> str:
+    """How the universe's team of agents did, in words; empty before it was judged."""
+    thrones = lake.table(universe.name, "policy_champion")
+    if not thrones.exists():
+        return ""
+    said = thrones.scan().collect()["reason"][0]
+    sentences = re.split(r"(?<=\.) (?=[A-Z])", said)
+    return "\n".join([f"{universe.name}: {universe.agents_name}", *(f"  {each}" for each in sentences)])
 
 
 def _value(board: pl.DataFrame, metric: str, kind: str) -> str:

@@ -75,9 +75,7 @@ def _rivals(view: AgentsView) -> str:
         for rival in _RIVALS
         for row in view.leaderboard.filter(pl.col("metric") == f"{_TEAM}:above_{rival}").to_dicts()
     ]
-    caption = (
-        "What the team earned above each rival, percent a session: an interval over zero is not told apart"
-    )
+    caption = "Earned above each rival, percent a session: an interval that holds zero tells nothing apart"
     return figure(whiskers(rows, title="The team against its rivals"), caption)
 
 
@@ -86,7 +84,7 @@ def _credit(view: AgentsView) -> str:
         Whisker(row["role"].replace("_", " "), 100 * row["value"], tone="a" if row["value"] >= 0 else "b")
         for row in view.credit.sort("value", descending=True).to_dicts()
     ]
-    caption = "Credit of each role: its Shapley value, percent of the team's equity over all later bars"
+    caption = "Credit: Shapley values, percent of the registered team's equity on its first later bars"
     return figure(whiskers(rows, title="Credit of each role"), caption)
 
 

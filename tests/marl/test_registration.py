@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import torch
 
+from nofx_pipelines.cli.summary import agents_verdict
 from nofx_pipelines.config import FoldConfig, MarlConfig
 from nofx_pipelines.errors import CodeChanged, ModelError, NotEnoughData
 from nofx_pipelines.marl import registration, reproduce
@@ -49,6 +50,19 @@ def test_every_table_is_written_and_read_back(judged: Chain) -> None:
     assert credit.height == 8
     board = judged.table("policy_leaderboard").scan().collect()
     assert board["kind"].unique().to_list() == ["policy"]
+
+
+def test_the_run_s_summary_says_it_sentence_by_sentence(judged: Chain) -> None:
+    said = agents_verdict(judged.lake, judged.universe).splitlines()
+    assert said[0] == f"cn: {NAME}"
+    assert [line.split(":")[0].strip() for line in said[2:6]] == [
+        "Against random actions",
+        "Against holding cash",
+        "Against buy and hold",
+        "Against the roles' rules",
+    ]
+    assert said[-1] == "  It does not beat all four: no @champion."
+    assert agents_verdict(judged.lake, dataclasses.replace(judged.universe, name="other")) == ""
 
 
 def test_credit_sums_to_what_the_registered_team_earned(judged: Chain) -> None:
