@@ -107,9 +107,9 @@ class NasConfig:
     batch: Annotated[int, Field(ge=1, le=256, examples=[4])] = 4
     lookback: Annotated[int, Field(ge=1, le=32, examples=[10])] = 10
     """Bars of the longest window that a network may read."""
-    epochs: Annotated[int, Field(ge=1, le=1_000, examples=[4])] = 4
+    epochs: Annotated[int, Field(ge=1, le=1_000, examples=[3])] = 3
     """Of a trial; finalists are trained twice as long, on all rows."""
-    rows: Annotated[int, Field(ge=100, le=10_000_000, examples=[6000])] = 6_000
+    rows: Annotated[int, Field(ge=100, le=10_000_000, examples=[5000])] = 5_000
     """Train rows of a trial, at most."""
     seed: Seed = 7
 

@@ -13,7 +13,7 @@ nux:
   enabled: false
 concurrency:
   pools:
-    default_limit: 1
+    default_limit: {slots}
 """
 
 
@@ -25,11 +25,21 @@ load_from:
 """
 
 
+def accelerator_slots(devices: Path = Path("/dev")) -> int:
+    """Heavy steps that may run at once: one a GPU, or one a core where there is none.
+
+    Told from the devices' names, since asking torch takes seconds.
+    """
+    gpus = [entry for entry in devices.glob("nvidia*") if entry.name.removeprefix("nvidia").isdigit()]
+    return len(gpus) or os.cpu_count() or 1
+
+
 def prepare_dagster_home(home: Path) -> Path:
     """Create ``home/dagster`` with its settings and workspace, and point this process at the home."""
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("dagster.yaml", _YAML), ("workspace.yaml", _WORKSPACE)):
+    settings = _YAML.format(slots=accelerator_slots())
+    for name, text in (("dagster.yaml", settings), ("workspace.yaml", _WORKSPACE)):
         if not (folder / name).exists():
             draft = folder / f".{name}.{os.getpid()}.part"
             draft.write_text(text, encoding="utf-8")

@@ -89,7 +89,9 @@ def run_universes(options: RunOptions) -> int:
     outcome = Outcome()
     work = _jobs(config, chosen, options, outcome)
     if work:
-        with _tracker_prepared(options.home), ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        # one process more than cores: none idles while the last universe runs alone
+        side_by_side = (os.cpu_count() or 1) + 1
+        with _tracker_prepared(options.home), ThreadPoolExecutor(max_workers=side_by_side) as pool:
             list(pool.map(lambda jobs: _worker(options, jobs, outcome), work))
     if outcome.lines or not (config.home / "report" / "index.html").exists():
         _worker(options, ["publish"], outcome)
