@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from nofx_pipelines.config import MarlConfig
 from nofx_pipelines.errors import IntegrityError
 from nofx_pipelines.lake.schemas import MARL_HISTORY
 from nofx_pipelines.marl.algorithms import AgentRow, maddpg, mappo
+from nofx_pipelines.marl.features import WARM_UP
 from nofx_pipelines.marl.panel import MarketPanel
 from nofx_pipelines.marl.policy import Policy, PolicyConfig
 from nofx_pipelines.marl.stored import policy_files, restore_policy
@@ -22,6 +23,8 @@ from nofx_pipelines.marl.trading import TradingEnvironment
 SETTINGS, WEIGHTS = "model.json", "weights.safetensors"
 EPOCHS, MINIBATCHES = 2, 4
 HIDDEN = (64, 64)
+LEAST_WINDOW = 10
+"""Bars of the shortest episode that is trained on."""
 LEARNING_RATE = 1e-3
 GAMMA = 0.95
 """A bar's reward reaches back about twenty bars."""
@@ -49,9 +52,11 @@ def train_team(
 ) -> Team:
     """Train on bars before ``cut``; ``run`` names the training in its history.
 
-    With ``checkpoint`` a killed training goes on where it was last written. Raises NotEnoughData when no
-    window of ``config.window`` bars fits.
+    A history too short for ``config.window`` gets the longest window that fits, down to ``LEAST_WINDOW``
+    bars. With ``checkpoint`` a killed training goes on where it was last written. Raises NotEnoughData for
+    a history that is shorter still.
     """
+    config = replace(config, window=min(config.window, max(cut - WARM_UP - 1, LEAST_WINDOW)))
     floors: list[TradingEnvironment] = []
     rows: dict[tuple[int, str], dict[str, Any]] = _kept_rows(checkpoint)
 

@@ -17,6 +17,8 @@ from nofx_pipelines.config import (
     FeedConfig,
     FoldConfig,
     GateConfig,
+    MarlConfig,
+    NasConfig,
     SearchConfig,
     SourceConfig,
     UniverseConfig,
@@ -36,6 +38,8 @@ def small_config(home: Path) -> Config:
         freq="1d",
         folds=FoldConfig(count=3),
         search=SearchConfig(trials=3),
+        nas=NasConfig(trials=2, epochs=1, rows=500, lookback=3),
+        marl=MarlConfig(iterations=2, envs=4, window=20, seeds=(7, 8)),
         gates=GateConfig(resamples=200),
     )
     return Config(home=home, feeds={("cn", "1d"): feed}, universes={"cn": universe})

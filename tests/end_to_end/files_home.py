@@ -13,6 +13,8 @@ from nofx_pipelines.config import (
     FeedConfig,
     FoldConfig,
     GateConfig,
+    MarlConfig,
+    NasConfig,
     SearchConfig,
     SourceConfig,
     UniverseConfig,
@@ -66,6 +68,8 @@ def files_config(home: Path, source: Path, start: date) -> Config:
         freq="1d",
         folds=FoldConfig(count=2),
         search=SearchConfig(trials=1),
+        nas=NasConfig(trials=2, epochs=1, rows=500, lookback=3),
+        marl=MarlConfig(iterations=1, envs=4, window=10, seeds=(7,)),
         gates=GateConfig(resamples=100),
     )
     return Config(home=home, feeds={("cn", "1d"): feed}, universes={"shares": universe})

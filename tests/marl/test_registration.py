@@ -148,5 +148,5 @@ def test_too_few_sessions_are_an_error(judged: Chain) -> None:
     with pytest.raises(NotEnoughData, match="would be judged on"):
         load_panel(judged.lake, judged.universe, test_fraction=0.9999)
     wide = judged.set(folds=FoldConfig(test_fraction=0.9), marl=MarlConfig(window=20))
-    with pytest.raises(NotEnoughData, match="hold no window of 20 bars"):
+    with pytest.raises(NotEnoughData, match="hold no window of 10 bars"):
         wide._marl_training(wide._stamp("marl_training"))

@@ -134,5 +134,10 @@ def test_weights_that_do_not_fit_are_refused() -> None:
 
 
 def test_too_short_a_history_is_an_error() -> None:
-    with pytest.raises(NotEnoughData, match="hold no window of 15 bars"):
+    with pytest.raises(NotEnoughData, match="hold no window of 10 bars"):
         train_team(panel(), 70, SHORT, 7, run="r")
+
+
+def test_a_short_history_gets_a_shorter_window() -> None:
+    frames = train_team(panel(), 73, SHORT, 7, run="r").history["frames"]
+    assert frames.max() == 3 * 8 * 12
