@@ -38,7 +38,7 @@ def stepping(seconds: float = 3.0) -> float:
     return frames / (time.perf_counter() - began)
 
 
-def learning_mappo(copies: int, device: str, iterations: int = 12) -> float:
+def learning_mappo(copies: int, device: str, iterations: int = 6) -> float:
     """Frames a second of MAPPO with five passes over each rollout."""
     config = mappo.MappoConfig(iterations=iterations, horizon=STEPS)
     learner = mappo.Learner(SpeakerListener(copies, device), config, SEED, device)
@@ -49,7 +49,7 @@ def learning_mappo(copies: int, device: str, iterations: int = 12) -> float:
     return (learner.frames - frames) / (time.perf_counter() - began)
 
 
-def learning_maddpg(copies: int, device: str, iterations: int = 12) -> float:
+def learning_maddpg(copies: int, device: str, iterations: int = 3) -> float:
     """Frames a second of MADDPG with one mini-batch of 512 for every hundred frames."""
     updates = max(1, copies * STEPS // 100)
     config = maddpg.MaddpgConfig(iterations=iterations, horizon=STEPS, updates=updates, warm_up=512)
@@ -73,11 +73,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     device = parser.parse_args().device
-    copies = (64, 512) if device == "cpu" else (512, 8_192)
+    sizes = (
+        {"MAPPO": (64, 512), "MADDPG": (64, 512)}
+        if device == "cpu"
+        else {"MAPPO": (512, 8_192), "MADDPG": (64, 512)}
+    )
     ours = [
         (f"NOFX {name}, {count} copies, {device}", learn(count, device))
         for name, learn in (("MAPPO", learning_mappo), ("MADDPG", learning_maddpg))
-        for count in copies
+        for count in sizes[name]
     ]
     name, peer = base()
     rows = [(name, f"{peer:,.0f}", "1.00x")]
