@@ -78,7 +78,7 @@ def refresh_scores(
     inputs = _Inputs.read(lake, universe)
     days = [day for day in inputs.days if start <= day < end]
     run = _Run(inputs, lake.table(universe.name, "anomaly_evidence"), code_version, run_id)
-    widest = max((inputs.stamps[day].rows for day in days), default=1)
+    widest = max((inputs.stamps[day].rows for day in days if day in inputs.stamps), default=1)
     result = refresh_sessions(
         lake.table(universe.name, "anomaly_scores"),
         days,

@@ -118,3 +118,16 @@ def test_a_smaller_budget_never_finds_more(chain: Chain) -> None:
     before = chain.table("anomalies").scan().collect().height
     tight._anomalies(tight._stamp("anomalies"))
     assert chain.table("anomalies").scan().collect().height <= before
+
+
+def test_a_session_that_was_left_out_has_no_scores_and_stops_no_other(chain: Chain) -> None:
+    day = sorted(chain.table("bars").stamps())[-20]
+    excluded = chain.table("excluded_sessions")
+    row = {"table": "bars", "session_date": day, "rule": "r", "reason": "why", "decided_at": chain.now}
+    columns = excluded.schema.columns
+    excluded.replace(day, day + timedelta(days=1), pl.DataFrame([row], schema=columns), **STAMP)
+    result = refresh_scores(chain.lake, chain.universe, **_span(chain), **chain._stamp("anomaly_scores"))
+    assert day in result.written
+    scored = chain.table("anomaly_scores").scan().select(pl.col("session_date").unique()).collect()
+    assert day not in scored["session_date"].to_list()
+    assert max(chain.table("bars").stamps()) in scored["session_date"].to_list()
