@@ -150,7 +150,7 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
         "nas_trials",
         ("nofx_pipelines.nas.refresh", "nofx_pipelines.nas.worker"),
         ("training_set", "features"),
-        ("nas", "compute"),
+        ("labels", "nas", "compute"),
         searched=True,
     ),
     Stage(

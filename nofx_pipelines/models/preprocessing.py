@@ -47,11 +47,13 @@ class Preprocessing:
 def fit(x: Array, clip: float = CLIP) -> Preprocessing:
     """Learn medians, means and standard deviations from train rows ``[N, F]``.
 
-    A feature without any known value gets median 0; one that does not vary gets scale 1.
+    A feature without any known value gets median 0; one that does not vary gets scale 1. Infinite values
+    count as unknown here, and are cut like any large one when applied.
 
     >>> fit(np.array([[1.0], [np.nan], [3.0]])).apply(np.array([[np.nan], [2.0]])).tolist()
     [[0.0], [0.0]]
     """
+    x = np.where(np.isinf(x), np.nan, x)
     median = np.zeros(x.shape[1])
     for column in np.flatnonzero(~np.isnan(x).all(axis=0)):
         median[column] = np.nanmedian(x[:, column])

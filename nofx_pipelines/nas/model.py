@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nofx_pipelines.compute import resolve_device
 from nofx_pipelines.models import preprocessing
 from nofx_pipelines.models.dataset import Dataset, thinned
 from nofx_pipelines.models.lags import base_names, window_names
@@ -124,7 +125,11 @@ def standardised(x: Array, prepared: Preprocessing, spec: ArchSpec) -> NDArray[n
 
 
 def train(data: Dataset, params: NetworkParams, seed: int) -> SearchedNetwork:
-    """Fit the architecture to ``data``, whose columns end with the window that it reads."""
+    """Fit the architecture to ``data``, whose columns end with the window that it reads.
+
+    Raises ConfigError for a device that this machine does not have.
+    """
+    device = resolve_device(params.device).kind  # type: ignore[arg-type]
     spec, config = params.architecture, params.training
     features = base_names(data.feature_names)
     names = window_names(features, spec.lookback)
@@ -139,6 +144,6 @@ def train(data: Dataset, params: NetworkParams, seed: int) -> SearchedNetwork:
         rows.weight.astype(np.float32),
         config,
         seed=seed,
-        device=params.device,
+        device=device,
     )
     return SearchedNetwork(network, prepared, params, names)

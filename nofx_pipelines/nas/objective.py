@@ -64,6 +64,17 @@ class NetworkObjective:
             outcome = Outcome(trial.number, "FAIL", reason=f"{type(error).__name__}: {str(error).strip()}")
         return replace(outcome, folds=len(self.folds), seconds=time.perf_counter() - began)
 
+    def share(self, outcome: Outcome, *, full: bool) -> float:
+        """How much of the full measurement a trial had: 1 of a finalist, less of any other.
+
+        The share of the folds times that of the epochs: a short history may have no more folds than a quick
+        trial takes.
+        """
+        if full:
+            return 1.0
+        folds = len(outcome.steps) / min(self.full.folds, len(self.folds))
+        return folds * self.quick.training.epochs / self.full.training.epochs
+
     def params(self, genotype: tuple[int, ...], fidelity: Fidelity) -> NetworkParams:
         """What the network of a genotype is fitted with."""
         return NetworkParams(self.space.decode(genotype).to_json(), fidelity.training, self.device)

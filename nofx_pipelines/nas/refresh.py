@@ -39,14 +39,14 @@ class SearchRefresh:
     seconds: float
 
 
-def space_of(config: NasConfig, features: int) -> SearchSpace:
-    """The space that a configuration searches, over ``features`` columns a bar.
+def space_of(config: NasConfig, features: int, horizon: int) -> SearchSpace:
+    """The space that a configuration searches, over ``features`` columns a bar, ``horizon`` bars ahead.
 
-    >>> space_of(NasConfig(lookback=10), 23).lookbacks
+    >>> space_of(NasConfig(lookback=10), 23, 5).lookbacks
     (1, 5, 10)
     """
     lookbacks = tuple(sorted({1, -(-config.lookback // 2), config.lookback}))
-    return SearchSpace(features=features, lookbacks=lookbacks)
+    return SearchSpace(features=features, lookbacks=lookbacks, horizon=horizon)
 
 
 def final_training(config: NasConfig) -> TrainingConfig:
@@ -118,7 +118,7 @@ def prepare_search(lake: Lake, universe: UniverseConfig, device: str = "cpu") ->
     return NetworkObjective(
         data=study.data,
         folds=study.folds,
-        space=space_of(config, len(names)),
+        space=space_of(config, len(names), universe.labels.horizon),
         seed=config.seed,
         quick=Fidelity(_QUICK_FOLDS, TrainingConfig(epochs=config.epochs, row_budget=config.rows)),
         full=Fidelity(FOLDS_USED, final_training(config)),

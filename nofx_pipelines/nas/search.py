@@ -86,6 +86,7 @@ def identity(objective: NetworkObjective, config: NasConfig, code_version: str) 
         "space": objective.space.digest(),
         "quick": asdict(objective.quick),
         "full": asdict(objective.full),
+        "device": objective.device,
         "strategy": config.strategy,
         "seed": config.seed,
         "batch": config.batch,
@@ -113,15 +114,19 @@ def _measure(
         return
     started = clock()
     for outcome in sorted(evaluate(list(asked.values())), key=lambda found: found.number):
+        genotype = asked[outcome.number].params["genotype"]
+        spec = objective.space.decode(genotype)
+        n_params, flops = total(spec)
         journal.tell(
             {
                 "number": outcome.number,
-                "genotype": asked[outcome.number].params["genotype"],
+                "genotype": genotype,
                 "full": full,
+                "fidelity": objective.share(outcome, full=full),
                 "outcome": outcome.as_dict(),
-                "n_params": total(objective.space.decode(asked[outcome.number].params["genotype"]))[0],
-                "flops": total(objective.space.decode(asked[outcome.number].params["genotype"]))[1],
-                "spec": objective.space.decode(asked[outcome.number].params["genotype"]).to_json(),
+                "n_params": n_params,
+                "flops": flops,
+                "spec": spec.to_json(),
                 "started": started.isoformat(),
                 "finished": clock().isoformat(),
             }
@@ -176,7 +181,7 @@ def _row(
         "values": values,
         "params": json.dumps({"strategy": config.strategy, "epochs": config.epochs, "rows": config.rows}),
         "seed": config.seed,
-        "fidelity": 1.0 if row["full"] else len(outcome.steps) / max(1, outcome.folds),
+        "fidelity": row["fidelity"],
         "started": datetime.fromisoformat(row["started"]),
         "finished": datetime.fromisoformat(row["finished"]),
         "seconds": outcome.seconds,

@@ -41,6 +41,8 @@ class SearchSpace:
     lookbacks: tuple[int, ...] = (1, 5, 10)
     widths: tuple[int, ...] = (8, 16, 32)
     depth: int = 4
+    horizon: int = 1
+    """Bars ahead that a score is for."""
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
@@ -60,7 +62,10 @@ class SearchSpace:
 
     def digest(self) -> str:
         """Hash of the genes and their values."""
-        told = [(d.name, list(d.values)) for d in self.decisions] + [("features", [self.features])]
+        told = [(d.name, list(d.values)) for d in self.decisions] + [
+            ("features", [self.features]),
+            ("horizon", [self.horizon]),
+        ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
     def choices(self, genotype: Sequence[int]) -> Choices:
@@ -100,6 +105,7 @@ class SearchSpace:
             features=self.features,
             width=chosen["width"],
             nodes=tuple(_nodes(chosen)),
+            horizon=self.horizon,
         )
 
     def encode(self, spec: ArchSpec) -> Genotype:
@@ -158,14 +164,15 @@ def _layer_genes(k: int) -> tuple[Decision, ...]:
     def works(c: Choices) -> bool:
         return is_there(c) and c[f"op_{k}"] != "skip"
 
-    def op_is(*ops: str) -> Callable[[Choices], bool]:
-        return lambda c: is_there(c) and c[f"op_{k}"] in ops
+    def over_time(*ops: str) -> Callable[[Choices], bool]:
+        """Of one bar, a kernel has one tap, a pool one value and every head the same weight: 1."""
+        return lambda c: is_there(c) and c[f"op_{k}"] in ops and c["lookback"] > 1
 
     return (
         Decision(f"op_{k}", LAYER_OPS, is_there),
-        Decision(f"kernel_{k}", (3, 5), op_is("conv1d", "pooling")),
-        Decision(f"heads_{k}", (1, 2), op_is("attention", "transformer")),
-        Decision(f"pool_{k}", ("mean", "max"), op_is("pooling")),
+        Decision(f"kernel_{k}", (3, 5), over_time("conv1d", "pooling")),
+        Decision(f"heads_{k}", (1, 2), over_time("attention", "transformer")),
+        Decision(f"pool_{k}", ("mean", "max"), over_time("pooling")),
         Decision(f"norm_{k}", ("none", "batch", "layer"), works),
         Decision(f"activation_{k}", ACTIVATIONS, works),
         Decision(f"dropout_{k}", (0.0, 0.1, 0.3), works),

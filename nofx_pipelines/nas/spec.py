@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA = 1
+from nofx_pipelines.errors import ModelError
+
+SCHEMA = 2
 INPUT = "input"
 ACTIVATIONS = ("relu", "gelu", "swish", "mish", "selu", "tanh", "sigmoid", "leaky_relu")
 LAYERS = ("dense", "conv1d", "lstm", "gru", "attention", "transformer", "pooling")
@@ -45,13 +47,16 @@ class Node:
 class ArchSpec:
     """A network that maps a window ``[B, L, C]`` to a score ``[B]``; its last node is the score.
 
-    ``lookback`` L are bars, ``features`` C columns. ``width`` D is what every layer keeps.
+    ``lookback`` L are bars, ``features`` C columns. ``width`` D is what every layer keeps. The score is for
+    ``task`` (``rank``: order the instruments by their return over the next ``horizon`` bars).
     """
 
     lookback: int
     features: int
     width: int
     nodes: tuple[Node, ...]
+    horizon: int = 1
+    task: str = "rank"
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -62,6 +67,8 @@ class ArchSpec:
         ]
         found = {
             "schema": self.schema,
+            "task": self.task,
+            "horizon": self.horizon,
             "lookback": self.lookback,
             "features": self.features,
             "width": self.width,
@@ -71,12 +78,25 @@ class ArchSpec:
 
     @staticmethod
     def from_json(text: str) -> ArchSpec:
-        """Read what ``to_json`` wrote."""
+        """Read what ``to_json`` wrote; raises ModelError for another schema's text."""
         found = json.loads(text)
+        if found["schema"] != SCHEMA:
+            raise ModelError(
+                f"this architecture has schema {found['schema']}; this code reads schema {SCHEMA}",
+                kept="nothing was built",
+                hint="search again: nofx run",
+            )
         nodes = tuple(
             Node(n["name"], n["op"], sorted_params(n["params"]), tuple(n["inputs"])) for n in found["nodes"]
         )
-        return ArchSpec(found["lookback"], found["features"], found["width"], nodes, found["schema"])
+        return ArchSpec(
+            found["lookback"],
+            found["features"],
+            found["width"],
+            nodes,
+            found["horizon"],
+            found["task"],
+        )
 
     @property
     def arch_hash(self) -> str:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nofx_pipelines.errors import ModelError
+from nofx_pipelines.errors import ModelError, NotEnoughData
 from nofx_pipelines.nas.network import Network, build
 from nofx_pipelines.nas.spec import ArchSpec
 
@@ -43,8 +43,15 @@ def fit(
     """The trained network, in evaluation mode on the CPU.
 
     ``windows`` ``[N, L, C]`` are standardised and without NaN; ``target`` and ``weight`` ``[N]``. The same
-    arguments give the same bits on one machine. Raises ModelError when the loss is no longer finite.
+    arguments give the same bits on one machine. Raises NotEnoughData below two rows, ModelError when the loss
+    is no longer finite.
     """
+    if len(windows) < 2:
+        raise NotEnoughData(
+            f"a network cannot be fitted to {len(windows)} rows; it needs two at least",
+            kept="no network was trained",
+            hint="ask for a longer history",
+        )
     torch.set_num_threads(1)
     network = build(spec, seed).to(device)
     order = torch.Generator().manual_seed(seed)
@@ -59,7 +66,7 @@ def fit(
         network.train()
         for _ in range(config.epochs):
             for rows in torch.split(torch.randperm(len(x), generator=order), config.batch):
-                if len(rows) > 1 or len(x) == 1:  # batch norm needs two
+                if len(rows) > 1:  # batch norm needs two
                     _step(network, optimiser, x[rows], y[rows], w[rows])
                 schedule.step()
     return network.eval().to("cpu")

@@ -8,7 +8,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from nofx_pipelines.models.preprocessing import Preprocessing, fit
+from nofx_pipelines.models.preprocessing import CLIP, Preprocessing, fit
 
 VALUES = st.one_of(st.just(np.nan), st.floats(-1e6, 1e6))
 
@@ -42,3 +42,12 @@ def test_new_rows_do_not_change_what_was_fitted():
 def test_columns_without_values_or_variation_become_zero():
     train = np.array([[np.nan, 4.2], [np.nan, 4.2]])
     assert fit(train).apply(train).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_an_infinite_value_is_unknown_to_the_fit_and_cut_when_applied():
+    x = np.array([[1.0], [np.inf], [3.0], [-np.inf], [np.nan]])
+    found = fit(x)
+    alike = fit(np.where(np.isinf(x), np.nan, x))
+    np.testing.assert_array_equal(found.apply(x), alike.apply(x))
+    assert np.isfinite(found.scale).all()
+    assert found.apply(x)[[1, 3], 0].tolist() == [CLIP, -CLIP]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
-from nofx_pipelines.errors import ModelError
+from nofx_pipelines.errors import ConfigError, NotEnoughData
 from nofx_pipelines.hpo.objective import rank_ic
 from nofx_pipelines.models.dataset import Dataset
 from nofx_pipelines.models.onnx_export import OnnxScorer
@@ -95,6 +96,13 @@ def test_rows_beyond_the_budget_are_left_out_by_whole_bars(make_rows: Rows) -> N
     assert few.to_onnx() != train(rows, _params(_genotype()), seed=1).to_onnx()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_a_device_that_is_not_there_is_named(make_rows: Rows) -> None:
+    params = dataclasses.replace(_params(_genotype()), device="cuda")
+    with pytest.raises(ConfigError, match="'cuda': this machine has cpu"):
+        train(make_rows(), params, seed=1)
+
+
 @pytest.mark.parametrize("spoil", ["nan", "infinite", "constant", "one_row", "one_instrument"])
 def test_odd_rows_are_learned_from_without_odd_scores(make_rows: Rows, spoil: str) -> None:
     rows = make_rows(sessions=40)
@@ -114,8 +122,9 @@ def test_odd_rows_are_learned_from_without_odd_scores(make_rows: Rows, spoil: st
     for op in (0, 3, 5):
         try:
             model = train(rows, _params(_genotype(lookback=2, op_0=op, norm_0=2)), seed=1)
-        except ModelError as error:
-            assert "the loss of" in str(error)  # noqa: PT017  an infinite feature may be refused, never scored
+        except NotEnoughData as error:
+            assert spoil == "one_row"
+            assert "cannot be fitted to 1 rows" in str(error)  # noqa: PT017
             continue
         score = model.predict(rows.x)
         assert np.isfinite(score).all()

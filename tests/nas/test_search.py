@@ -25,7 +25,7 @@ from nofx_pipelines.nas.best import best_network
 from nofx_pipelines.nas.journal import open_journal
 from nofx_pipelines.nas.objective import Fidelity, NetworkObjective
 from nofx_pipelines.nas.pareto import pareto
-from nofx_pipelines.nas.search import SearchResult, run_search
+from nofx_pipelines.nas.search import SearchResult, identity, run_search
 from nofx_pipelines.nas.space import SearchSpace
 from nofx_pipelines.nas.training import TrainingConfig
 
@@ -155,7 +155,7 @@ def test_nothing_beats_the_front_in_both(result: SearchResult) -> None:
 
 def test_a_search_without_a_complete_trial_says_why(objective: NetworkObjective, tmp_path: Path) -> None:
     broken = dataclasses.replace(objective, device="nowhere")
-    with pytest.raises(ModelError, match=r"none of the 10 trials of search nas-\w+ completed: RuntimeError"):
+    with pytest.raises(ModelError, match=r"none of the 10 trials of search nas-\w+ completed: ConfigError"):
         search(broken, tmp_path)
 
 
@@ -183,3 +183,21 @@ def test_a_line_is_whole_or_not_there(tmp_path: Path) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def test_with_no_more_folds_than_a_trial_takes_finalists_are_still_told_apart(
+    objective: NetworkObjective, tmp_path: Path
+) -> None:
+    """A short history has two folds: its trials were taken for finalists, and no trial counted as tried."""
+    quick = dataclasses.replace(objective.quick, folds=2)
+    found = search(dataclasses.replace(objective, quick=quick), tmp_path).trials
+    assert found.filter(pl.col("fidelity") == 1.0)["trial"].to_list() == [10, 11]
+    assert pareto(found).height
+    best = best_network(found)
+    assert best is not None
+    assert best.trial in (10, 11)
+
+
+def test_another_device_is_another_search(objective: NetworkObjective) -> None:
+    elsewhere = dataclasses.replace(objective, device="cuda")
+    assert identity(elsewhere, CONFIG, "") != identity(objective, CONFIG, "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from nofx_pipelines.errors import ModelError
 from nofx_pipelines.nas.network import Network, build, count_parameters
-from nofx_pipelines.nas.shapes import infer, total
+from nofx_pipelines.nas.shapes import total
 from nofx_pipelines.nas.space import LAYER_OPS, SearchSpace
 from nofx_pipelines.nas.spec import ACTIVATIONS, ArchSpec, Node
 
@@ -98,16 +100,39 @@ def test_a_bare_skip_is_dropped() -> None:
     assert ops == ["dense", "gru"]
 
 
-def test_flops_by_hand() -> None:
-    """A window of 10 bars and 5 features, width 8, one dense layer with relu."""
+@pytest.mark.parametrize(
+    ("op", "genes"),
+    [("conv1d", ("kernel_0",)), ("pooling", ("kernel_0", "pool_0")), ("attention", ("heads_0",))],
+)
+def test_of_one_bar_kernels_pools_and_heads_are_one_architecture(op: str, genes: tuple[str, ...]) -> None:
+    def hashes(lookback: int) -> set[str]:
+        genotype = [0] * len(SPACE.decisions)
+        genotype[SPACE.places["lookback"]] = lookback
+        genotype[SPACE.places["op_0"]] = LAYER_OPS.index(op)
+        found = set()
+        for values in itertools.product((0, 1), repeat=len(genes)):
+            for name, value in zip(genes, values, strict=True):
+                genotype[SPACE.places[name]] = value
+            found.add(SPACE.decode(genotype).arch_hash)
+        return found
+
+    assert len(hashes(0)) == 1
+    assert len(hashes(1)) == 2 ** len(genes)
+
+
+def test_the_horizon_is_part_of_an_architecture() -> None:
     genes = [0] * len(SPACE.decisions)
-    genes[SPACE.places["lookback"]] = SPACE.lookbacks.index(10)
-    costs = infer(SPACE.decode(genes))
-    assert costs["project"].flops == 2 * 10 * 5 * 8
-    assert costs["layer_0"].flops == 2 * 10 * 8 * 8
-    assert costs["activation_0"].flops == 80
-    assert costs["score"].flops == 16
-    assert (costs["layer_0"].length, costs["layer_0"].width, costs["score"].params) == (10, 8, 9)
+    near, far = (SearchSpace(features=5, horizon=h) for h in (1, 5))
+    assert near.digest() != far.digest()
+    assert near.decode(genes).arch_hash != far.decode(genes).arch_hash
+    with pytest.raises(ModelError, match="lies outside the space"):
+        near.encode(far.decode(genes))
+
+
+def test_another_schema_is_refused() -> None:
+    text = SPACE.decode([0] * len(SPACE.decisions)).to_json().replace('"schema":2', '"schema":1')
+    with pytest.raises(ModelError, match="schema 1; this code reads schema 2"):
+        ArchSpec.from_json(text)
 
 
 def test_a_window_of_one_bar_needs_no_readout_of_time() -> None:
