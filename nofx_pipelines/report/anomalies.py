@@ -97,7 +97,8 @@ def _chart(view: AnomalyView) -> str:
         if row["ts_peak"] in place
     ]
     name = view.price["instrument_id"][0]
-    labels = [f"{close:%Y-%m-%d %H:%M}" for close in closes]
+    daily = all(close.time() == closes[0].time() for close in closes)
+    labels = [f"{close:%Y-%m-%d}" if daily else f"{close:%m-%d %H:%M}" for close in closes]
     drawing = line_chart(
         labels, [Line("close", view.price["close"].to_list())], marks=marks, title=f"Anomalies of {name}"
     )
@@ -111,15 +112,13 @@ def _list(view: AnomalyView) -> str:
     loud = view.events.sort("score", "anomaly_id", descending=[True, False])
     rows = [
         (
-            f"{row['ts_start']:%Y-%m-%d %H:%M}",
-            row["instrument_id"],
-            row["severity"],
-            f"{row['channel']}, {row['type']}",
+            f"{row['ts_start']:%Y-%m-%d %H:%M} {row['instrument_id']} "
+            f"{row['severity']}, {row['channel']}, {row['type']}",
             reason(row["explanation"], row["rule"]),
         )
         for row in loud.head(_LISTED).iter_rows(named=True)
     ]
-    return table(("when (UTC)", "instrument", "severity", "channel, type", "why"), rows)
+    return table(("when (UTC), instrument, severity, channel, type", "why"), rows)
 
 
 def _recovery(recovered: pl.DataFrame, precision: float | None) -> str:
