@@ -6,8 +6,6 @@ from typing import Any
 
 import polars as pl
 
-ARROWS = {1: "above", -1: "below"}
-
 
 def reason(explanation: list[dict[str, Any]], rule: str | None) -> str:
     """The explanation of one anomaly in one line.
@@ -20,12 +18,19 @@ def reason(explanation: list[dict[str, Any]], rule: str | None) -> str:
     for line in explanation:
         if line["value"] is None or abs(line["contribution"]) < 1.0:
             continue
-        side = ARROWS[1 if line["contribution"] > 0 else -1]
         low, high = (f"{line[name]:.4g}" for name in ("expected_low", "expected_high"))
-        parts.append(
-            f"{line['feature']} {line['value']:.4g} {side} {low} .. {high} ({abs(line['contribution']):.1f})"
-        )
+        size = abs(line["contribution"])
+        parts.append(f"{line['feature']} {line['value']:.4g} {_side(line)} {low} .. {high} ({size:.1f})")
     return "; ".join(parts) or "several features together"
+
+
+def _side(line: dict[str, Any]) -> str:
+    """Where a value lies; within what one bar may do, it is the run of bars before that says something."""
+    if line["value"] > line["expected_high"]:
+        return "above"
+    if line["value"] < line["expected_low"]:
+        return "below"
+    return f"long {'high' if line['contribution'] > 0 else 'low'} within"
 
 
 def events_markdown(events: pl.DataFrame, limit: int = 10) -> str:
