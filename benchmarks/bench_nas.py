@@ -1,4 +1,4 @@
-"""Architectures tried a minute: one process against two, or one on a GPU.
+"""Architectures tried a minute: one process against two, and a GPU.
 
     python -m benchmarks.bench_nas [--device cuda]
 
@@ -79,11 +79,9 @@ def main() -> None:
     device = parser.parse_args().device
     serial = trials_a_minute("cpu", 1)
     table = [("CPU, 1 process", f"{serial:.1f}", "1.00x")]
-    others = (
-        [("CPU, 2 processes", "cpu", 2)]
-        if device == "cpu"
-        else [(_gpu(), "cuda", 1), (f"{_gpu()}, 4 processes", "cuda", 4)]
-    )
+    others = [("CPU, 2 processes", "cpu", 2)]
+    if device == "cuda":
+        others += [(_gpu(), "cuda", 1), (f"{_gpu()}, 4 processes", "cuda", 4)]
     for name, where, workers in others:
         found = trials_a_minute(where, workers)
         table.append((name, f"{found:.1f}", f"{found / serial:.2f}x"))
