@@ -34,12 +34,16 @@ def accelerator_slots(devices: Path = Path("/dev")) -> int:
     return len(gpus) or os.cpu_count() or 1
 
 
+def instance_settings() -> str:
+    """The text of ``dagster.yaml`` for this machine."""
+    return _YAML.format(slots=accelerator_slots())
+
+
 def prepare_dagster_home(home: Path) -> Path:
     """Create ``home/dagster`` with its settings and workspace, and point this process at the home."""
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    settings = _YAML.format(slots=accelerator_slots())
-    for name, text in (("dagster.yaml", settings), ("workspace.yaml", _WORKSPACE)):
+    for name, text in (("dagster.yaml", instance_settings()), ("workspace.yaml", _WORKSPACE)):
         if not (folder / name).exists():
             draft = folder / f".{name}.{os.getpid()}.part"
             draft.write_text(text, encoding="utf-8")

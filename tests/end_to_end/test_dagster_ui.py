@@ -98,10 +98,10 @@ class Ui:
 @contextlib.contextmanager
 def dagster_dev(home: Path) -> Iterator[Ui]:
     """Start ``dagster dev`` on a free port; end it with all that it started."""
-    from nofx_pipelines.cli.dagster_home import _YAML
+    from nofx_pipelines.cli.dagster_home import instance_settings
 
     (home / "dagster").mkdir(parents=True, exist_ok=True)
-    (home / "dagster" / "dagster.yaml").write_text(_YAML)
+    (home / "dagster" / "dagster.yaml").write_text(instance_settings())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
