@@ -58,6 +58,17 @@ def test_onnx_scores_as_torch_does_for_every_operation(make_rows: Rows) -> None:
                 np.testing.assert_allclose(scored.predict(x), model.predict(x), atol=1e-5)
 
 
+def test_onnx_scores_strange_values_as_torch_does(make_rows: Rows) -> None:
+    rows = make_rows()
+    model = train(rows, _params(_genotype(lookback=2, op_0=3, norm_0=2)), seed=1)
+    x = rows.x[:6].copy()
+    for row, value in enumerate((np.nan, np.inf, -np.inf, 1e300, -1e300, 0.0)):
+        x[row] = value
+    found = OnnxScorer(model.to_onnx()).predict(x)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, model.predict(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("op", [op for op in LAYER_OPS if op not in ("skip", "pooling")])
 def test_every_learning_layer_finds_a_signal_of_three_bars(make_rows: Rows, op: str) -> None:
     genotype = _genotype(
