@@ -49,7 +49,7 @@ def rows() -> Dataset:
 
 
 def objective(device: str) -> NetworkObjective:
-    """Two folds of 6,000 train rows at the search's fidelity, as by default."""
+    """Two folds at the search's default fidelity."""
     n = INSTRUMENTS
     folds = (FoldRows((0, 500 * n), (500 * n, 700 * n)), FoldRows((0, 350 * n), (350 * n, 500 * n)))
     quick = Fidelity(2, TrainingConfig(epochs=CONFIG.epochs, row_budget=CONFIG.rows))
