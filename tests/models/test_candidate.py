@@ -89,3 +89,12 @@ def test_a_study_without_a_complete_trial_is_refused(chain: Chain) -> None:
     with pytest.raises(ModelError):
         refresh_candidate(chain.lake, chain.tracker, chain.universe, inputs="", run_id="r", code_version="c")
     assert chain.table("leaderboard").version() == before["cn/leaderboard"]
+
+
+def test_every_stage_s_runs_find_each_other_by_the_dagster_run(finished_chain: Chain) -> None:
+    client = finished_chain.tracker.client
+    experiment = client.get_experiment_by_name("cn")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.`nofx.dagster_run_id` = 'run'")
+    stages = {run.data.tags["nofx.stage"] for run in runs}
+    assert stages >= {"anomaly_scores", "hpo_study", "nas_search", "candidate_model", "marl_training"}
