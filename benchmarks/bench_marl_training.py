@@ -3,7 +3,7 @@
     python -m benchmarks.bench_marl_training [--device cuda]
 
 A frame is one step of one copy. mpe2 only steps, with random actions, and learns nothing: the most that any
-learner on it could reach. BenchMARL pins a torchrl that does not run beside this torch, so it is not here.
+learner on it could reach. BenchMARL 1.5.2 pins torchrl below 0.12, older than this torch, and is not here.
 """
 
 from __future__ import annotations
