@@ -15,7 +15,7 @@ from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.declaration import FeatureSet
 from nofx_pipelines.features.engine import Rows, empty_state, execute, plan_of
 from nofx_pipelines.features.lower import Program
-from nofx_pipelines.features.panel import KEY, as_rows, traded_rows
+from nofx_pipelines.features.panel import KEY, as_rows, nullable, traded_rows
 from nofx_pipelines.features.state import FeatureState, encode_all, state_rows
 
 I64 = NDArray[np.int64]
@@ -101,17 +101,17 @@ def _incremental(
     end = _start(program, rows, state, bars_per_year)
     arrays = as_rows(rows, program.columns, end.instruments)
     _refuse_the_past(arrays, end)
-    stored = end.values[:, list(program.stored_slots)]
+    stored = end.values[:, list(plan.layout.stored_slots)]
     before = Kept(stored, end.rows.copy(), end.last_ts.copy())
     panel, noted = execute(plan, arrays, end, None if days is None else _session_ends(arrays))
-    values = pl.DataFrame({name: panel[row] for name, row in plan.outputs}).fill_nan(None)
+    values = pl.DataFrame([nullable(name, panel[row]) for name, row in plan.outputs])
     taken = None if days is None else _snapshots(end, arrays, days, before, noted)
     return FeatureResult(_framed(rows, feature_set, values), end, taken)
 
 
 def _framed(rows: pl.DataFrame, feature_set: FeatureSet, values: pl.DataFrame) -> pl.DataFrame:
     keys = rows.select(*KEY, pl.lit(feature_set.version).alias("version"))
-    return keys.hstack(values.select(pl.col(feature_set.columns).cast(pl.Float64)))
+    return keys.hstack(values.select(feature_set.columns))
 
 
 def _start(

@@ -12,7 +12,7 @@ from nofx_pipelines.features.expr import Expr
 from nofx_pipelines.features.lower import Program, lower
 
 UNITS = ("price", "shares", "money", "return", "ratio", "rank", "index", "count")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _TAKEN = frozenset({"instrument_id", "ts_close", "session_date", "version"})
 
 
@@ -31,9 +31,9 @@ class Feature:
     scale_free: bool
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name in _TAKEN:
+        if not _NAME.fullmatch(self.name) or self.name.lower() in _TAKEN:
             raise FeatureError(
-                f"feature name {self.name!r} is taken or not of small letters, digits and _",
+                f"feature name {self.name!r} is taken or not of letters, digits and _",
                 hint="name it return_5",
             )
         if self.unit not in UNITS:
@@ -57,7 +57,7 @@ class FeatureSet:
     features: tuple[Feature, ...]
 
     def __post_init__(self) -> None:
-        twice = [name for name, count in Counter(f.name for f in self.features).items() if count > 1]
+        twice = [name for name, count in Counter(f.name.lower() for f in self.features).items() if count > 1]
         if twice:
             raise FeatureError(
                 f"feature set {self.name!r} declares {twice} more than once", hint="rename one"

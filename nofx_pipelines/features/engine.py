@@ -2,117 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nofx_pipelines.features import cross_section, kernel
-from nofx_pipelines.features.lower import LEAVES, Instruction, Program
-from nofx_pipelines.features.operators import OPERATORS
+from nofx_pipelines.features import cross_section
+from nofx_pipelines.features.kernel import blocks
+from nofx_pipelines.features.lower import Program, kind_of
 from nofx_pipelines.features.state import FeatureState
+from nofx_pipelines.features.steps import Layout, Step, layout_of
+from nofx_pipelines.features.tables import Fixed, Tables, grouped, tables_of, valued
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+
+_ROWS_A_THREAD = 20_000
+"""Fewer rows than this are not worth a thread of their own."""
 
 
 @dataclass(frozen=True)
 class Pass:
     """One pass over the instruments and the cross-sectional operators after it."""
 
-    table: I64
-    numbers: F64
-    loads: I64
-    saves: I64
+    tables: Tables
+    """In the order of the program: what a block makes is used while it is near."""
+    grouped: Tables
+    """Steps of one operator together, for few rows at a time."""
     stored: I64
     """Slots that go into a snapshot, all of them this pass's own."""
     snapshot_columns: I64
-    cross: tuple[tuple[int, int, int], ...]
-    """Panel row read, panel row written, least number of instruments."""
+    cross: tuple[cross_section.Call, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Passes over a panel: float64 [panel rows, bars], first the columns, then what is saved."""
+    """Passes over a panel: float64 [panel rows, bars], the columns, the outputs, what else is saved."""
 
     program: Program
+    layout: Layout
     passes: tuple[Pass, ...]
     panel_rows: int
     outputs: tuple[tuple[str, int], ...]
-    constants: tuple[tuple[int, float], ...]
-    parameters: tuple[tuple[int, str], ...]
-    fills: tuple[tuple[int, int], ...]
-    """Panel row and register of constants that are themselves outputs or ranked."""
+    copies: tuple[tuple[int, int], ...]
+    """Panel rows that are the same as another: columns and features that are outputs again."""
+    fills: tuple[tuple[int, Fixed], ...]
+    """Panel rows of constants and parameters that are themselves outputs or ranked."""
 
 
 @lru_cache(maxsize=64)
 def plan_of(program: Program) -> Plan:
     """Passes, and where each register lies in the panel."""
-    code = program.instructions
-    cross = [i for i in code if OPERATORS[i.op].kind == "cross"]
-    steps = [i for i in code if i.op not in LEAVES and OPERATORS[i.op].kind != "cross"]
-    outer = (
-        {register for _, register in program.outputs} | {i.args[0] for i in cross} | {i.dst for i in cross}
-    )
-    outer |= {a for i in steps for a in i.args if code[a].stage < i.stage}
+    code, layout = program.instructions, layout_of(program)
+    cross = [i for i in code if kind_of(i.op) == "cross"]
+    outer = {register for _, register in program.outputs}
+    outer |= {a for i in cross for a in (*i.args, i.dst)}
+    outer |= {
+        a for s in layout.steps for a in s.args if code[a].stage < s.stage or kind_of(code[a].op) == "cross"
+    }
     columns = [i.dst for i in code if i.op == "column"]
-    rows = {r: k for k, r in enumerate([*columns, *sorted(outer - set(columns))])}
-    fixed = {i.dst for i in code if i.op in ("constant", "parameter")}
+    made_outputs = [register for _, register in program.outputs]
+    inner = sorted(outer - set(columns) - set(made_outputs))
+    places: dict[int, list[int]] = {}
+    for k, register in enumerate([*columns, *made_outputs, *inner]):
+        places.setdefault(register, []).append(k)
+    rows = {register: found[0] for register, found in places.items()}
+    fixed: dict[int, Fixed] = {
+        i.dst: float(i.params[0]) if i.op == "constant" else str(i.params[0])
+        for i in code
+        if i.op in ("constant", "parameter")
+    }
     passes = tuple(
         _pass(
-            program,
-            [i for i in steps if i.stage == stage],
-            [i for i in cross if i.stage == stage],
-            {r: k for r, k in rows.items() if r not in fixed},
+            layout,
+            [s for s in layout.steps if s.stage == stage],
+            tuple(cross_section.call_of(i, rows) for i in cross if i.stage == stage),
+            rows,
+            fixed,
         )
         for stage in range(program.stages)
     )
     return Plan(
         program=program,
+        layout=layout,
         passes=passes,
-        panel_rows=len(rows),
-        outputs=tuple((name, rows[register]) for name, register in program.outputs),
-        constants=tuple((i.dst, float(i.params[0])) for i in code if i.op == "constant"),
-        parameters=tuple((i.dst, str(i.params[0])) for i in code if i.op == "parameter"),
-        fills=tuple((rows[r], r) for r in sorted(fixed & set(rows))),
+        panel_rows=len(columns) + len(made_outputs) + len(inner),
+        outputs=tuple((name, len(columns) + k) for k, (name, _) in enumerate(program.outputs)),
+        copies=tuple((found[0], k) for found in places.values() for k in found[1:]),
+        fills=tuple((rows[r], value) for r, value in fixed.items() if r in rows),
     )
 
 
-def _pass(program: Program, steps: list[Instruction], cross: list[Instruction], rows: dict[int, int]) -> Pass:
-    made = {i.dst for i in steps}
-    loads = sorted({a for i in steps for a in i.args if a not in made and a in rows})
-    stored = [(slot, k) for k, slot in enumerate(program.stored_slots)]
-    own = {slot for i in steps for slot in range(i.slot, i.slot + i.slots)}
-    stored = [(slot, k) for slot, k in stored if slot in own]
+def _pass(
+    layout: Layout,
+    steps: list[Step],
+    cross: tuple[cross_section.Call, ...],
+    rows: dict[int, int],
+    fixed: dict[int, Fixed],
+) -> Pass:
+    own = {slot for s in steps for slot in range(s.slot, s.slot + len(s.initial))}
+    stored = [(slot, k) for k, slot in enumerate(layout.stored_slots) if slot in own]
     return Pass(
-        table=np.array([_table_row(i) for i in steps], np.int64).reshape(-1, kernel.FIELDS),
-        numbers=np.array([_numbers(i) for i in steps], np.float64).reshape(-1, 2),
-        loads=_pairs([(r, rows[r]) for r in loads]),
-        saves=_pairs([(r, rows[r]) for r in sorted(made) if r in rows]),
+        tables=tables_of(steps, rows, fixed),
+        grouped=tables_of(grouped(steps), rows, fixed),
         stored=np.array([slot for slot, _ in stored], np.int64),
         snapshot_columns=np.array([k for _, k in stored], np.int64),
-        cross=tuple((rows[i.args[0]], rows[i.dst], int(i.params[0])) for i in cross),
+        cross=cross,
     )
-
-
-def _pairs(pairs: Sequence[tuple[int, int]]) -> I64:
-    return np.array(pairs, np.int64).reshape(-1, 2)
-
-
-def _table_row(i: Instruction) -> tuple[int, ...]:
-    a, b, c = (*i.args, *(i.args[-1:] * 3))[:3]
-    n = int(i.params[1]) if i.op == "ewm" else int(i.params[0]) if i.params else 0
-    return kernel.CODES[i.op], i.dst, a, b, c, n, i.slot
-
-
-def _numbers(i: Instruction) -> tuple[float, float]:
-    """What the kernel calls ``least`` and ``number``."""
-    if i.op == "ewm":
-        return float(i.params[2]), float(i.params[0])
-    least = float(i.params[1]) if len(i.params) > 1 else 0.0
-    return least, float(i.params[2]) if len(i.params) > 2 else 0.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Rows:
 
 def empty_state(program: Program, instruments: tuple[str, ...], bars_per_year: float) -> FeatureState:
     """The state of instruments before their first row."""
-    values = np.tile(np.array(program.initial_state, np.float64), (len(instruments), 1))
+    values = np.tile(np.array(plan_of(program).layout.initial_state, np.float64), (len(instruments), 1))
     zeros = np.zeros(len(instruments), np.int64)
     return FeatureState(
         program.version, bars_per_year, instruments, values, zeros, np.full_like(zeros, -(2**62))
@@ -140,78 +139,89 @@ def empty_state(program: Program, instruments: tuple[str, ...], bars_per_year: f
 
 
 def execute(
-    plan: Plan, bars: Rows, state: FeatureState, ends: list[I64] | None = None
+    plan: Plan, bars: Rows, state: FeatureState, ends: list[I64] | None = None, threads: int | None = None
 ) -> tuple[F64, list[F64]]:
     """Run all passes over ``bars``, changing ``state`` in place.
 
     ``state`` holds the instruments of ``bars`` in the same order. Returns the panel and, where ``ends``
     gives the row numbers at which to note it, the stored slots float64 [ends, stored] of each instrument.
+    ``threads`` defaults to the cores; their number changes no bit.
     """
-    total = bars.columns.shape[1]
-    panel = np.full((plan.panel_rows, total), np.nan)
+    panel = np.empty((plan.panel_rows, bars.columns.shape[1]))
     panel[: len(bars.columns)] = bars.columns
-    registers = _registers(plan, state.bars_per_year)
-    for row, register in plan.fills:
-        panel[row] = registers[register, 0]
-    stops = (
-        ends
-        if ends is not None
-        else [bars.offsets[i + 1 : i + 2].copy() for i in range(len(bars.instruments))]
-    )
-    stored = len(plan.program.stored_slots) if ends is not None else 0
-    noted = [np.zeros((len(stop), stored)) for stop in stops]
-    groups = (
-        np.unique(bars.times, return_inverse=True)[1] if any(p.cross for p in plan.passes) else bars.times
-    )
+    for row, value in plan.fills:
+        panel[row] = valued(value, state.bars_per_year)
+    stops = ends if ends is not None else [bars.offsets[i + 1 : i + 2] for i in range(len(bars.instruments))]
+    spans, offsets = _spans(bars, stops)
+    stored = len(plan.layout.stored_slots) if ends is not None else 0
+    noted = np.zeros((len(spans), stored))
+    moments = None
     for one in plan.passes:
-        _run_pass(one, bars, stops, panel, registers, state, noted, ends is not None)
-        for source, target, least in one.cross:
-            panel[target] = cross_section.rank(panel[source], groups, least)
+        _run_pass(plan, one, panel, spans, offsets, state, noted, threads)
+        if one.cross:
+            moments = np.unique(bars.times, return_inverse=True)[1] if moments is None else moments
+            for call in one.cross:
+                cross_section.run(call, panel, moments)
+    for source, target in plan.copies:
+        panel[target] = panel[source]
     _advance(bars, state)
-    return panel, noted
+    return panel, [noted[offsets[i] : offsets[i + 1]] for i in range(len(stops))]
 
 
-def _registers(plan: Plan, bars_per_year: float) -> F64:
-    registers = np.full((max(plan.program.registers, 1), kernel.BLOCK), np.nan)
-    for register, value in plan.constants:
-        registers[register] = value
-    for register, _name in plan.parameters:
-        registers[register] = bars_per_year
-    return registers
+def _spans(bars: Rows, stops: list[I64]) -> tuple[I64, I64]:
+    """Rows from and to, for every stop of every instrument, and where each instrument's stops begin."""
+    offsets = np.concatenate(([0], np.cumsum([len(stop) for stop in stops]))).astype(np.int64)
+    spans = np.zeros((int(offsets[-1]), 2), np.int64)
+    spans[:, 1] = np.concatenate(stops) if stops else 0
+    if len(spans):
+        spans[1:, 0] = spans[:-1, 1]
+        begun = offsets[:-1][np.diff(offsets) > 0]
+        spans[begun, 0] = bars.offsets[:-1][np.diff(offsets) > 0]
+    return spans, offsets
 
 
 def _run_pass(
+    plan: Plan,
     one: Pass,
-    bars: Rows,
-    stops: list[I64],
     panel: F64,
-    registers: F64,
+    spans: I64,
+    offsets: I64,
     state: FeatureState,
-    noted: list[F64],
-    noting: bool,
+    noted: F64,
+    threads: int | None,
 ) -> None:
-    stored = one.stored if noting else one.stored[:0]
-    for i, stop in enumerate(stops):
-        if bars.offsets[i] == bars.offsets[i + 1]:
-            continue
-        snapshots = np.zeros((len(stop), len(stored)))
-        memory = state.values[i].reshape(-1, 1)
-        start = int(bars.offsets[i])
-        kernel.run(
-            one.table,
-            one.numbers,
-            one.loads,
-            one.saves,
-            panel,
-            start,
-            stop,
-            registers,
-            memory,
-            stored,
-            snapshots,
+    """The kernel over all instruments, in as many parts as there are threads."""
+    stored = one.stored if noted.shape[1] else one.stored[:0]
+    snapshots = np.zeros((len(spans), len(stored)))
+
+    def part(first: int, last: int) -> None:
+        blocks.run(
+            *one.tables.arrays,
+            *(panel, offsets[first : last + 1], spans),
+            one.tables.registers(state.bars_per_year, blocks.BLOCK),
+            *(state.values[first:last], stored, snapshots),
+            np.zeros(plan.layout.line + blocks.BLOCK + 1),
         )
-        if noting:
-            noted[i][:, one.snapshot_columns] = snapshots
+
+    cuts = _cuts(spans, offsets, panel.shape[1], threads)
+    if len(cuts) == 2:
+        part(0, len(offsets) - 1)
+    elif len(cuts) > 2:
+        with ThreadPoolExecutor(len(cuts) - 1) as pool:
+            list(pool.map(part, cuts[:-1], cuts[1:]))
+    if noted.shape[1]:
+        noted[:, one.snapshot_columns] = snapshots
+
+
+def _cuts(spans: I64, offsets: I64, total: int, threads: int | None) -> list[int]:
+    """The instruments at which each thread's part begins, parts of about as many rows."""
+    instruments = len(offsets) - 1
+    wanted = max(1, min(threads or os.cpu_count() or 1, total // _ROWS_A_THREAD, instruments))
+    if wanted == 1 or not len(spans):
+        return [0, instruments]
+    done = np.concatenate(([0], np.cumsum(spans[:, 1] - spans[:, 0])))[offsets]
+    inner = np.searchsorted(done, np.arange(1, wanted) * done[-1] / wanted)
+    return sorted({0, instruments, *(int(k) for k in inner)})
 
 
 def _advance(bars: Rows, state: FeatureState) -> None:
@@ -229,10 +239,9 @@ def rebuild(plan: Plan, history: Rows, state: FeatureState, stored: F64) -> None
     """
     final_rows, final_ts = state.rows.copy(), state.last_ts.copy()
     before = state.rows - np.diff(history.offsets)
-    for i in plan.program.instructions:
-        if i.period:
-            state.values[:, i.slot] = before % i.period
-    first = Plan(plan.program, plan.passes[:1], plan.panel_rows, (), plan.constants, plan.parameters, ())
-    execute(first, history, state)
-    state.values[:, list(plan.program.stored_slots)] = stored
+    for s in plan.layout.steps:
+        if s.period:
+            state.values[:, s.slot] = (before + s.phase) % s.period
+    execute(replace(plan, passes=plan.passes[:1]), history, state)
+    state.values[:, list(plan.layout.stored_slots)] = stored
     state.rows[:], state.last_ts[:] = final_rows, final_ts

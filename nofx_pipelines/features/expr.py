@@ -221,7 +221,7 @@ def _checked(op: str, args: tuple[Expr, ...]) -> Operator:
     operator = OPERATORS.get(op)
     if operator is None:
         raise FeatureError(f"no operator {op!r}", hint=f"use one of {sorted(OPERATORS)}")
-    if len(args) != operator.arity:
+    if not operator.arity <= len(args) <= operator.arity + operator.optional:
         raise FeatureError(f"{op} takes {operator.arity} operands, got {len(args)}")
     wants: list[str] = ["boolean", "number", "number"] if op == "where" else [operator.takes] * len(args)
     for want, arg in zip(wants, args, strict=True):
@@ -233,12 +233,21 @@ def _checked(op: str, args: tuple[Expr, ...]) -> Operator:
     return operator
 
 
+_LEAST_VALUES = {
+    "rolling_skew": 3, "rolling_kurt": 4, "rolling_slope": 2, "rolling_rsquare": 2, "rolling_residual": 2,
+    "rolling_corr": 2, "rolling_beta": 2, "rolling_beta_residual": 2,
+}  # fmt: skip
+
+
 def _reach(op: str, params: tuple[Param, ...]) -> tuple[int, int]:
     """Rows looked back and rows before the first value, of the operator alone."""
     if op == "ref":
         return int(params[0]), int(params[0])
+    if op == "rolling_count":
+        return int(params[0]) - 1, 0
     if op.startswith("rolling_"):
-        return int(params[0]) - 1, int(params[1]) - 1
-    if op == "ewm":
-        return 0, int(params[2]) - 1
-    return 0, 0
+        least = max(int(params[1]), _LEAST_VALUES.get(op, 1))
+        return int(params[0]) - 1, least - 1
+    if op in ("ewm", "decayed_mean"):
+        return 0, int(params[-1]) - 1
+    return 0, int(op in ("sar", "seasonal_mean"))

@@ -1,8 +1,9 @@
-"""Lowering: expressions to one program, a list of instructions with the layout of their state.
+"""Lowering: expressions to one program, a list of instructions.
 
 The program knows nothing of an executor. Its canonical text (instructions, outputs, semantics and
 numeric policy) is what the version is the hash of: the order in which features were declared, the
-order of the operands of ``+`` and unused expressions do not change it.
+order of the operands of ``+`` and unused expressions do not change it. How instructions are fused and
+where their state lies is `steps`' matter and changes neither the text nor a single bit.
 """
 
 from __future__ import annotations
@@ -10,28 +11,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
+from hashlib import blake2b, sha256
 
 from nofx_pipelines.features.expr import Expr, Param, walk
-from nofx_pipelines.features.operators import OPERATORS
+from nofx_pipelines.features.operators import OPERATORS, Kind
 
 POLICY = (
-    "nofx features 1",
+    "nofx features 2",
     "clock row; missing is null; not finite is missing; comparison with missing is missing; and/or Kleene",
     "window valid with min_valid values; ewm seeded by the mean of n values, carried over missing",
-    "float64, no fastmath; windows as suffix of the last block of n rows and prefix of this one; "
-    "variance anchored at a value inside each part",
+    "float64, no fastmath; windows as suffix of the last block of n rows and prefix of this one, blocks "
+    "begin at a phase of their own; moments anchored at a value inside each part",
 )
 
 LEAVES = frozenset({"column", "constant", "parameter"})
-_WINDOW_SLOTS = {"rolling_sum": (2, 1), "rolling_min": (2, 1), "rolling_max": (2, 1), "rolling_var": (6, 2)}
+_BINARY = frozenset({"rolling_cov", "rolling_corr", "rolling_beta", "rolling_beta_residual"})
+_UNCOUNTED = frozenset({"rolling_count", "rolling_quantile", "rolling_rank"})
+"""Windows that count their valid values themselves."""
+
+
+def kind_of(op: str) -> Kind:
+    """The kind of an operator, those included that only programs have."""
+    return "elementwise" if op == "known" else OPERATORS[op].kind
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """``dst = op(args; params)`` over registers, with its slots of state.
+    """``dst = op(args; params)`` over registers.
 
-    ``replayed`` state is rebuilt from the last ``lookback`` rows of bars, the rest is stored.
+    ``content`` is the hash of what it computes, whatever else the program holds. ``replayed`` state is
+    rebuilt from the last ``lookback`` rows of bars, the rest is stored.
     """
 
     op: str
@@ -39,26 +48,17 @@ class Instruction:
     args: tuple[int, ...]
     params: tuple[Param, ...]
     stage: int
-    slot: int
-    slots: int
+    content: bytes
     replayed: bool
 
-    @property
-    def period(self) -> int:
-        """The length of the block of rows that its position counts in; 0 without a position."""
-        windowed = self.op in _WINDOW_SLOTS or self.op in ("ref", "rolling_count")
-        return int(self.params[0]) if windowed else 0
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
-    """What a feature set computes."""
+    """What a feature set computes; equal when its version is."""
 
     instructions: tuple[Instruction, ...]
     outputs: tuple[tuple[str, int], ...]
     """Names in alphabetical order and their registers."""
-    registers: int
-    slots: int
     lookback: int
 
     @cached_property
@@ -75,6 +75,17 @@ class Program:
         """16 hexadecimal digits, other for another computation."""
         return sha256(self.text.encode()).hexdigest()[:16]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self.version == other.version
+
+    def __hash__(self) -> int:
+        return hash(self.version)
+
+    @property
+    def registers(self) -> int:
+        """How many registers there are, one an instruction."""
+        return len(self.instructions)
+
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns of ``bars`` that it reads."""
@@ -85,22 +96,6 @@ class Program:
         """Passes over the instruments: one more than the depth of cross-sectional operators."""
         return 1 + max((i.stage for i in self.instructions), default=0)
 
-    @cached_property
-    def stored_slots(self) -> tuple[int, ...]:
-        """The slots that the last rows cannot rebuild."""
-        kept = (range(i.slot, i.slot + i.slots) for i in self.instructions if not i.replayed)
-        return tuple(slot for slots in kept for slot in slots)
-
-    @cached_property
-    def initial_state(self) -> tuple[float, ...]:
-        """The state of an instrument before its first row."""
-        values: list[float] = []
-        for i in self.instructions:
-            fixed, _ = _STATE.get(i.op, (0, 0))
-            start = [float("nan") if i.op == "age" else 0.0] * fixed
-            values += start + [_EMPTY.get(i.op, 0.0)] * (i.slots - fixed)
-        return tuple(values)
-
 
 def lower(features: Mapping[str, Expr]) -> Program:
     """The program of named expressions.
@@ -108,19 +103,14 @@ def lower(features: Mapping[str, Expr]) -> Program:
     >>> from nofx_pipelines.features import close, ref
     >>> a = lower({"gain": close - ref(close, 1), "last": ref(close, 1)})
     >>> b = lower({"last": ref(close, 1), "gain": close - ref(close, 1)})
-    >>> a.version == b.version, [i.op for i in a.instructions], a.slots
-    (True, ['column', 'ref', 'sub'], 2)
+    >>> a.version == b.version, [i.op for i in a.instructions]
+    (True, ['column', 'ref', 'sub'])
     """
     builder = _Builder()
     names = sorted(features)
     outputs = tuple((name, builder.register(features[name])) for name in names)
-    return Program(
-        instructions=tuple(builder.instructions),
-        outputs=outputs,
-        registers=len(builder.instructions),
-        slots=builder.slots,
-        lookback=max((expr.lookback for expr in features.values()), default=0),
-    )
+    lookback = max((expr.lookback for expr in features.values()), default=0)
+    return Program(tuple(builder.instructions), outputs, lookback)
 
 
 class _Builder:
@@ -128,10 +118,8 @@ class _Builder:
 
     def __init__(self) -> None:
         self.instructions: list[Instruction] = []
-        self.slots = 0
-        self._known: dict[tuple[str, tuple[int, ...], tuple[Param, ...]], int] = {}
+        self._known: dict[bytes, int] = {}
         self._registers: dict[Expr, int] = {}
-        self._replayable: dict[int, bool] = {}
 
     def register(self, root: Expr) -> int:
         for node in walk(root):
@@ -140,55 +128,32 @@ class _Builder:
         return self._registers[root]
 
     def _lowered(self, node: Expr) -> int:
-        args = tuple(self._registers[arg] for arg in node.args)
-        if not node.op.startswith("rolling_"):
-            return self._emit(node.op, args, node.params)
+        args, op = tuple(self._registers[arg] for arg in node.args), node.op
+        if not op.startswith("rolling_") or op in _UNCOUNTED:
+            return self._emit(op, args, node.params)
         n, least = node.params[:2]
-        count = self._emit("rolling_count", args, (n,))
-        if node.op == "rolling_count":
-            return count
-        if node.op == "rolling_mean":
+        counted = self._emit("known", args, ()) if op in _BINARY else args[0]
+        count = self._emit("rolling_count", (counted,), (n,))
+        if op == "rolling_mean":
             return self._emit("div", (self._emit("rolling_sum", (*args, count), (n, least)), count), ())
-        if node.op == "rolling_std":
+        if op == "rolling_std":
             return self._emit("sqrt", (self._emit("rolling_var", (*args, count), node.params),), ())
-        return self._emit(node.op, (*args, count), node.params)
+        return self._emit(op, (*args, count), node.params)
 
     def _emit(self, op: str, args: tuple[int, ...], params: tuple[Param, ...]) -> int:
-        if OPERATORS[op].commutative:
-            args = tuple(sorted(args))
-        key = (op, args, params)
-        if key not in self._known:
-            self._known[key] = self._append(op, args, params)
-        return self._known[key]
+        if op == "known" or OPERATORS[op].commutative:
+            args = tuple(sorted(args, key=lambda a: self.instructions[a].content))
+        below = b"".join(self.instructions[a].content for a in args)
+        content = blake2b(f"{op}|{params!r}|".encode() + below, digest_size=16).digest()
+        if content not in self._known:
+            self._known[content] = self._append(op, args, params, content)
+        return self._known[content]
 
-    def _append(self, op: str, args: tuple[int, ...], params: tuple[Param, ...]) -> int:
-        kind = OPERATORS[op].kind
-        stage = max(
-            (self.instructions[a].stage + (OPERATORS[self.instructions[a].op].kind == "cross") for a in args),
-            default=0,
+    def _append(self, op: str, args: tuple[int, ...], params: tuple[Param, ...], content: bytes) -> int:
+        operands = [self.instructions[a] for a in args]
+        stage = max((i.stage + (kind_of(i.op) == "cross") for i in operands), default=0)
+        replayed = kind_of(op) not in ("recursive", "cross") and all(i.replayed for i in operands)
+        self.instructions.append(
+            Instruction(op, len(self.instructions), args, params, stage, content, replayed)
         )
-        replayed = kind not in ("recursive", "cross") and all(self._replayable[a] for a in args)
-        slots = _slots(op, params)
-        dst = len(self.instructions)
-        self.instructions.append(Instruction(op, dst, args, params, stage, self.slots, slots, replayed))
-        self._replayable[dst] = replayed
-        self.slots += slots
-        return dst
-
-
-_STATE = {
-    "ref": (1, 1),
-    "rolling_count": (2, 1),
-    **_WINDOW_SLOTS,
-    "ewm": (2, 0),
-    "cumsum": (2, 0),
-    "age": (1, 0),
-}
-"""Numbers of state of an operator: so many, and so many for each row of its window."""
-_EMPTY = {"ref": float("nan"), "rolling_min": float("inf"), "rolling_max": float("-inf")}
-"""What a window's rows hold before there are any; 0 where not listed."""
-
-
-def _slots(op: str, params: tuple[Param, ...]) -> int:
-    fixed, arrays = _STATE.get(op, (0, 0))
-    return fixed + (arrays * int(params[0]) if arrays else 0)
+        return len(self.instructions) - 1

@@ -11,13 +11,8 @@ if TYPE_CHECKING:
 
 _PRECEDENCE = {"<": 1, "<=": 1, "|": 2, "&": 3, "+": 5, "-": 5, "*": 6, "/": 6, "**": 8}
 _CALL = 10
-_PARAMS = {
-    "ref": ("n",),
-    "rank": ("min_count",),
-    "rolling_var": ("n", "min_valid", "ddof"),
-    "rolling_std": ("n", "min_valid", "ddof"),
-    "rolling_count": ("n",),
-}
+_POSITIONAL = ("n", "slots", "min_count")
+_DEFAULTS = {"ddof": 1, "ties": "newest", "missing": "skip", "step": 0.02, "largest": 0.2}
 
 
 def written(node: Expr, within: int = 0) -> str:
@@ -39,7 +34,8 @@ def written(node: Expr, within: int = 0) -> str:
     if node.op == "eq":
         return f"{written(node.args[0], _CALL)}.equals({written(node.args[1])})"
     name, params = _call(node)
-    return f"{name}({', '.join([*map(written, node.args), *params])})"
+    args, groups = node.args[: operator.arity], node.args[operator.arity :]
+    return f"{name}({', '.join([*map(written, args), *params, *(f'group={written(g)}' for g in groups)])})"
 
 
 def _number(value: float, within: int) -> str:
@@ -57,12 +53,10 @@ def _call(node: Expr) -> tuple[str, list[str]]:
         if alpha == 1 / int(n) and not seed:
             return "wilder", [str(n)]
         return "ewm", [str(n), f"alpha={alpha!r}", *seed]
-    names = _PARAMS.get(node.op, ("n", "min_valid"))
-    values = dict(zip(names, node.params, strict=False))
-    if "min_valid" in values and values["min_valid"] == values["n"]:
+    values = dict(zip(OPERATORS[node.op].params, node.params, strict=True))
+    if values.get("min_valid") == values.get("n"):
+        values.pop("min_valid", None)
+    if node.op == "decayed_mean" and values["min_valid"] == 1:
         del values["min_valid"]
-    if values.get("ddof") == 1:
-        del values["ddof"]
-    if node.op == "fill_null" or not values:
-        return node.op, []
-    return node.op, [repr(v) if k in ("n", "min_count") else f"{k}={v!r}" for k, v in values.items()]
+    shown = {k: v for k, v in values.items() if _DEFAULTS.get(k) != v}
+    return node.op, [repr(v) if k in _POSITIONAL else f"{k}={v!r}" for k, v in shown.items()]

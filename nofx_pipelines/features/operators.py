@@ -1,6 +1,7 @@
 """What each operator of the algebra is: its kind, its arity, what it returns.
 
-A new operator is one row here, one branch in `kernel`, one rule in `polars_engine` and one test.
+A new operator is one row here, one function in `kernel.rows` with its loop in `kernel.blocks`, one rule in
+`steps` and in `polars_engine`, and its tests.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ class Operator:
     takes: Dtype | Literal["any"] = "number"
     commutative: bool = False
     infix: str | None = None
+    params: tuple[str, ...] = ()
+    """Names of the parameters; a window's first two are its rows and the least number of valid ones."""
+    optional: int = 0
+    """How many more operands it may take."""
 
+
+WINDOW = ("n", "min_valid")
 
 _ROWS = (
     Operator("column", "leaf", 0),
@@ -44,6 +51,7 @@ _ROWS = (
     Operator("log", "elementwise", 1),
     Operator("exp", "elementwise", 1),
     Operator("sqrt", "elementwise", 1),
+    Operator("atan", "elementwise", 1),
     Operator("minimum", "elementwise", 2, commutative=True),
     Operator("maximum", "elementwise", 2, commutative=True),
     Operator("lt", "elementwise", 2, "boolean", infix="<"),
@@ -55,25 +63,66 @@ _ROWS = (
     Operator("where", "elementwise", 3, takes="any"),
     Operator("is_null", "elementwise", 1, "boolean", "any"),
     Operator("fill_null", "elementwise", 2),
-    Operator("ref", "window", 1),
-    Operator("rolling_count", "window", 1),
-    Operator("rolling_sum", "window", 1),
-    Operator("rolling_mean", "window", 1),
-    Operator("rolling_var", "window", 1),
-    Operator("rolling_std", "window", 1),
-    Operator("rolling_min", "window", 1),
-    Operator("rolling_max", "window", 1),
-    Operator("ewm", "recursive", 1),
+    Operator("ref", "window", 1, params=("n",)),
+    Operator("rolling_count", "window", 1, params=("n",)),
+    Operator("rolling_sum", "window", 1, params=WINDOW),
+    Operator("rolling_product", "window", 1, params=WINDOW),
+    Operator("rolling_mean", "window", 1, params=WINDOW),
+    Operator("rolling_var", "window", 1, params=(*WINDOW, "ddof")),
+    Operator("rolling_std", "window", 1, params=(*WINDOW, "ddof")),
+    Operator("rolling_skew", "window", 1, params=WINDOW),
+    Operator("rolling_kurt", "window", 1, params=WINDOW),
+    Operator("rolling_mad", "window", 1, params=WINDOW),
+    Operator("rolling_min", "window", 1, params=WINDOW),
+    Operator("rolling_max", "window", 1, params=WINDOW),
+    Operator("rolling_argmin", "window", 1, params=(*WINDOW, "ties", "missing")),
+    Operator("rolling_argmax", "window", 1, params=(*WINDOW, "ties", "missing")),
+    Operator("rolling_quantile", "window", 1, params=(*WINDOW, "q")),
+    Operator("rolling_rank", "window", 1, params=WINDOW),
+    Operator("rolling_wmean", "window", 1, params=WINDOW),
+    Operator("rolling_slope", "window", 1, params=WINDOW),
+    Operator("rolling_rsquare", "window", 1, params=WINDOW),
+    Operator("rolling_residual", "window", 1, params=WINDOW),
+    Operator("rolling_cov", "window", 2, params=(*WINDOW, "ddof")),
+    Operator("rolling_corr", "window", 2, params=WINDOW),
+    Operator("rolling_beta", "window", 2, params=WINDOW),
+    Operator("rolling_beta_residual", "window", 2, params=WINDOW),
+    Operator("ewm", "recursive", 1, params=("alpha", "n", "seed_at")),
+    Operator("decayed_mean", "recursive", 1, params=("alpha", "min_valid")),
+    Operator("recur", "recursive", 3),
     Operator("cumsum", "recursive", 1),
+    Operator("cumprod", "recursive", 1),
+    Operator("cummin", "recursive", 1),
+    Operator("cummax", "recursive", 1),
     Operator("age", "recursive", 1, takes="any"),
-    Operator("rank", "cross", 1),
+    Operator("bars_since", "recursive", 1, takes="boolean"),
+    Operator("sar", "recursive", 2, params=("step", "largest")),
+    Operator("seasonal_mean", "recursive", 2, params=("slots", "n")),
+    Operator("rank", "cross", 1, params=("min_count",), optional=1),
+    Operator("zscore", "cross", 1, params=("min_count",), optional=1),
+    Operator("demean", "cross", 1, params=("min_count",), optional=1),
+    Operator("cross_mean", "cross", 1, params=("min_count",), optional=1),
+    Operator("neutralise", "cross", 2, params=("min_count",), optional=1),
 )
 
 OPERATORS: dict[str, Operator] = {row.name: row for row in _ROWS}
 """Every operator by name."""
 
-COLUMNS = ("open", "high", "low", "close", "volume", "amount")
-"""The columns of ``bars`` that an expression may read."""
+BAR_COLUMNS = (
+    "open", "high", "low", "close", "volume", "amount", "n_trades", "taker_volume", "taker_amount",
+    "prev_close", "limit_up", "limit_down",
+)  # fmt: skip
+"""Numbers of ``bars`` that an expression may read."""
+
+CLOCK_COLUMNS = ("open_minute", "close_minute", "session_day", "minute_of_day", "in_auction")
+"""Numbers made of a bar's own times and phase: minutes and days since 1970, minutes of the UTC day."""
+
+OPTIONAL_COLUMNS = ("sector", "board", "funding_rate", "index_price")
+"""What bars may hold besides: groups (texts become numbers that only their equality means) and what only
+perpetuals have. Missing throughout where the bars lack them."""
+
+COLUMNS = (*BAR_COLUMNS, *CLOCK_COLUMNS, *OPTIONAL_COLUMNS)
+"""Everything that an expression may read of a bar."""
 
 PARAMETERS = ("bars_per_year",)
 """Numbers that are given with the bars, not written into the expression."""

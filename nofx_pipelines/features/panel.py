@@ -3,42 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.engine import Rows
+from nofx_pipelines.features.operators import OPTIONAL_COLUMNS
 
 KEY = ("instrument_id", "ts_close", "session_date")
 
 
 def traded_rows(bars: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """The traded bars' keys and ``columns`` (Float64), sorted; FeatureError on what cannot be computed on."""
-    missing = [name for name in (*KEY, *columns) if name not in bars.columns]
+    needed = (
+        *KEY,
+        *dict.fromkeys(_SOURCES.get(name, name) for name in columns if name not in OPTIONAL_COLUMNS),
+    )
+    missing = [name for name in needed if name not in bars.columns]
     if missing:
         raise FeatureError(f"bars lack {missing}", hint=f"they have {bars.columns}; pass the table bars")
     traded = bars.filter(pl.col("status") == "traded") if "status" in bars.columns else bars
-    values = [pl.col(name).cast(pl.Float64) for name in columns]
-    rows = traded.select(*KEY, *values).sort("instrument_id", "ts_close")
-    again = (pl.col("instrument_id") == pl.col("instrument_id").shift()) & (
-        pl.col("ts_close") == pl.col("ts_close").shift()
-    )
-    twice = rows.filter(again)
-    if twice.height:
-        who, when = twice.row(0)[:2]
+    rows = traded.select(*KEY, *(_numbers(traded, name) for name in columns))
+    if not _in_order(rows):
+        rows = rows.sort("instrument_id", "ts_close")
+    twice = _repeated(rows)
+    if len(twice):
+        who, when = rows.row(int(twice[0]))[:2]
         raise FeatureError(
             f"{who} has two bars that close at {when}", hint="one row a bar; see nofx sql on bars"
         )
     return rows
 
 
+_SOURCES = {
+    "open_minute": "ts_open",
+    "close_minute": "ts_close",
+    "session_day": "session_date",
+    "minute_of_day": "ts_close",
+    "in_auction": "session_phase",
+}
+"""The column of bars that a number is made of, where it is another."""
+_MINUTE = 60_000_000
+
+
+def _numbers(bars: pl.DataFrame, name: str) -> pl.Expr:
+    """A column of bars as numbers."""
+    source = pl.col(_SOURCES.get(name, name))
+    if name in ("open_minute", "close_minute"):
+        number = source.dt.epoch("us") / _MINUTE
+    elif name == "session_day":
+        number = source.to_physical().cast(pl.Float64)
+    elif name == "minute_of_day":
+        number = source.dt.hour().cast(pl.Float64) * 60 + source.dt.minute()
+    elif name == "in_auction":
+        number = source.str.ends_with("auction").cast(pl.Float64)
+    elif name in OPTIONAL_COLUMNS and name not in bars.columns:
+        number = pl.lit(None, dtype=pl.Float64)
+    elif bars.schema[name] == pl.String:
+        number = source.replace_strict(_codes(bars[name]), return_dtype=pl.Float64, default=None)
+    else:
+        number = source.cast(pl.Float64)
+    return number.alias(name)
+
+
+def _codes(texts: pl.Series) -> dict[str, float]:
+    """A number for each text, the same in every call."""
+    return {
+        text: float(int.from_bytes(blake2b(text.encode(), digest_size=6).digest(), "little"))
+        for text in texts.drop_nulls().unique().to_list()
+    }
+
+
+def _in_order(rows: pl.DataFrame) -> bool:
+    """Whether the rows are sorted by instrument and time, as those of the lake mostly are."""
+    if rows.height < 2:
+        return True
+    names, times = rows["instrument_id"], rows["ts_close"].to_physical().to_numpy()
+    number = names.rle_id().to_numpy()
+    runs = names.rle().struct.field("value")
+    return (
+        bool(((np.diff(number) > 0) | (np.diff(times) >= 0)).all())
+        and runs.is_sorted()
+        and runs.is_unique().all()
+    )
+
+
+def _repeated(rows: pl.DataFrame) -> NDArray[np.int64]:
+    """Places of rows with the key of the row before."""
+    same = np.diff(rows["ts_close"].to_physical().to_numpy()) == 0
+    return np.flatnonzero(same & (np.diff(rows["instrument_id"].rle_id().to_numpy()) == 0)) + 1
+
+
+def nullable(name: str, values: NDArray[np.float64]) -> pl.Series:
+    """A Float64 column over the array's own memory, null where it is NaN."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return pl.Series(name, values)
+    bits = pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes())
+    array = pa.Array.from_buffers(pa.float64(), len(values), [bits, pa.py_buffer(values)])
+    return pl.Series(name, array)
+
+
 def as_rows(rows: pl.DataFrame, columns: Sequence[str], instruments: Sequence[str]) -> Rows:
     """Arrays of sorted rows, for ``instruments`` (sorted, a superset of those in the rows)."""
-    values = np.full((len(columns), rows.height), np.nan)
+    values = np.empty((len(columns), rows.height))
     for k, name in enumerate(columns):
         values[k] = rows[name].fill_null(float("nan")).to_numpy()
-    values[~np.isfinite(values)] = np.nan
+        values[k][np.isinf(values[k])] = np.nan
     names = rows["instrument_id"]
     cuts = (
         names.search_sorted(pl.Series(instruments, dtype=pl.String)).to_numpy()

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import polars as pl
 
+from nofx_pipelines.features.brute_force import BRUTE_FORCE
+from nofx_pipelines.features.brute_force import evaluate as brute_force
 from nofx_pipelines.features.expr import Expr, walk
 
 Lowering = Callable[[Expr, list[pl.Expr]], pl.Expr]
@@ -23,15 +26,32 @@ def evaluate(rows: pl.DataFrame, features: Mapping[str, Expr], bars_per_year: fl
     names: dict[Expr, str] = {}
     depths: dict[Expr, int] = {}
     layers: dict[int, list[pl.Expr]] = {}
+    written_out: dict[int, list[Expr]] = {}
     for node in walk(*features.values()):
         depths[node] = 1 + max((depths[arg] for arg in node.args), default=0)
         names[node] = f"#{len(names)}"
         args = [pl.col(names[arg]) for arg in node.args]
-        layers.setdefault(depths[node], []).append(_node(node, args, bars_per_year).alias(names[node]))
+        if node.op in BRUTE_FORCE:
+            written_out.setdefault(depths[node], []).append(node)
+        else:
+            layers.setdefault(depths[node], []).append(_node(node, args, bars_per_year).alias(names[node]))
     frame = rows
-    for depth in sorted(layers):
-        frame = frame.with_columns(layers[depth])
+    for depth in range(1, 1 + max(depths.values(), default=0)):
+        nodes = written_out.get(depth, [])
+        columns = [_written_out(frame, node, [names[a] for a in node.args], names[node]) for node in nodes]
+        frame = frame.with_columns(*layers.get(depth, []), *columns)
     return frame.select(pl.col(names[expr]).cast(pl.Float64).alias(name) for name, expr in features.items())
+
+
+def _written_out(frame: pl.DataFrame, node: Expr, args: list[str], name: str) -> pl.Series:
+    """A node that Polars has no function for, instrument by instrument."""
+    values = [frame[arg].cast(pl.Float64).fill_null(float("nan")).to_numpy() for arg in args]
+    ends = frame["instrument_id"].rle().struct.field("len").cum_sum().to_list()
+    parts = [
+        brute_force(node, [v[first:last] for v in values])
+        for first, last in zip([0, *ends], ends, strict=False)
+    ]
+    return pl.Series(name, np.concatenate(parts) if parts else [], pl.Float64).fill_nan(None)
 
 
 def _node(node: Expr, args: list[pl.Expr], bars_per_year: float) -> pl.Expr:
@@ -94,15 +114,35 @@ def _ewm(node: Expr, args: list[pl.Expr]) -> pl.Expr:
     return _each(smoothed.forward_fill())
 
 
-def _age(node: Expr, args: list[pl.Expr]) -> pl.Expr:
+def _decayed(node: Expr, args: list[pl.Expr]) -> pl.Expr:
+    alpha, least = float(node.params[0]), int(node.params[1])
+    mean = args[0].ewm_mean(alpha=alpha, adjust=True, ignore_nulls=False, min_samples=1).forward_fill()
+    return _each(pl.when(args[0].is_not_null().cum_sum() >= least).then(mean))
+
+
+def _since(hit: pl.Expr) -> pl.Expr:
     at = pl.int_range(pl.len())
-    return _each(at - pl.when(args[0].is_not_null()).then(at).forward_fill())
+    return _each(at - pl.when(hit).then(at).forward_fill())
 
 
-def _rank(node: Expr, args: list[pl.Expr]) -> pl.Expr:
-    count = args[0].count()
-    scaled = (args[0].rank("average") - 1) / (count - 1) - 0.5
-    return pl.when(count >= int(node.params[0])).then(scaled).over("ts_close")
+def _cross(node: Expr, args: list[pl.Expr]) -> pl.Expr:
+    """The operators over the instruments of one close, those of one group where there is one."""
+    wanted, keys = 2 if node.op == "neutralise" else 1, ["ts_close"]
+    group = args[wanted] if len(args) > wanted else None
+    there = args[0].is_not_null() if wanted == 1 else args[0].is_not_null() & args[1].is_not_null()
+    if group is not None:
+        keys, there = [*keys, group], there & group.is_not_null()  # type: ignore[list-item]
+    x = pl.when(there).then(args[0])
+    y = pl.when(there).then(args[1]) if wanted == 2 else x
+    count, dx, dy = x.count(), x - x.mean(), y - y.mean()
+    values = {
+        "rank": (x.rank("average") - 1) / (count - 1) - 0.5,
+        "zscore": pl.when(x.max() > x.min()).then(dx / x.std()),
+        "demean": dx,
+        "cross_mean": pl.when(there).then(x.mean()),
+        "neutralise": pl.when(y.max() > y.min()).then(dx - dy * ((dx * dy).sum() / (dy * dy).sum())),
+    }
+    return pl.when(count >= int(node.params[0])).then(values[node.op]).over(keys)
 
 
 _LOWERINGS: dict[str, Lowering] = {
@@ -117,6 +157,7 @@ _LOWERINGS: dict[str, Lowering] = {
     "log": lambda node, args: args[0].log(),
     "exp": lambda node, args: args[0].exp(),
     "sqrt": lambda node, args: args[0].sqrt(),
+    "atan": lambda node, args: args[0].arctan(),
     "minimum": _smaller,
     "maximum": _larger,
     "lt": lambda node, args: args[0] < args[1],
@@ -140,6 +181,15 @@ _LOWERINGS: dict[str, Lowering] = {
     "rolling_max": lambda node, args: _rolling(node, args[0]),
     "ewm": _ewm,
     "cumsum": lambda node, args: _each(args[0].cum_sum().forward_fill()),
-    "age": _age,
-    "rank": _rank,
+    "cumprod": lambda node, args: _each(args[0].cum_prod().forward_fill()),
+    "cummin": lambda node, args: _each(args[0].cum_min().forward_fill()),
+    "cummax": lambda node, args: _each(args[0].cum_max().forward_fill()),
+    "decayed_mean": _decayed,
+    "age": lambda node, args: _since(args[0].is_not_null()),
+    "bars_since": lambda node, args: _since(args[0]),
+    "rank": _cross,
+    "zscore": _cross,
+    "demean": _cross,
+    "cross_mean": _cross,
+    "neutralise": _cross,
 }

@@ -13,6 +13,7 @@ from nofx_pipelines.features.engine import Rows, empty_state, plan_of, rebuild
 from nofx_pipelines.features.lower import Program
 from nofx_pipelines.features.panel import as_rows, traded_rows
 from nofx_pipelines.features.state import FeatureState, StoredState, decode
+from nofx_pipelines.features.steps import layout_of
 
 
 def resume(
@@ -69,7 +70,7 @@ def _rebuild(
     part = empty_state(program, names, out.bars_per_year)
     part.rows[:], part.last_ts[:] = out.rows[at], out.last_ts[at]
     if program.lookback == 0:
-        part.values[:, list(program.stored_slots)] = np.array([s.values for s in states])
+        part.values[:, list(layout_of(program).stored_slots)] = np.array([s.values for s in states])
     else:
         if history is None:
             raise FeatureError(

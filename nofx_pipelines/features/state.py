@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.lower import Program
+from nofx_pipelines.features.steps import layout_of
 from nofx_pipelines.lake.schemas import FEATURE_STATE
 
 FORMAT = 1
@@ -46,7 +47,7 @@ class FeatureState:
 
     def to_rows(self, session_date: date, program: Program, *, full: bool = False) -> pl.DataFrame:
         """Rows of `feature_state` for the end of a session."""
-        kept = self.values if full else self.values[:, list(program.stored_slots)]
+        kept = self.values if full else self.values[:, list(layout_of(program).stored_slots)]
         blobs = encode_all(self, kept, full=full)
         return state_rows(self.version, self.instruments, [session_date] * len(blobs), blobs)
 
@@ -116,7 +117,8 @@ def decode(instrument_id: str, blob: bytes, program: Program) -> StoredState:
             kept="nothing was computed",
             hint=_AGAIN,
         )
-    expected = program.slots if kind == _FULL else len(program.stored_slots)
+    layout = layout_of(program)
+    expected = layout.slots if kind == _FULL else len(layout.stored_slots)
     if count != expected or len(content) != _HEADER.size + 8 * count:
         raise FeatureError(f"the state of {instrument_id} holds {count} numbers, not {expected}", hint=_AGAIN)
     values = np.frombuffer(content, dtype="<f8", offset=_HEADER.size).astype(np.float64)

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.features import (
     Expr,
-    FeatureSet,
     age,
     close,
     compute,
     cumsum,
     ema,
     feature_set,
-    kernel,
     ref,
     rolling_max,
     rolling_mean,
@@ -30,8 +28,7 @@ from nofx_pipelines.features import (
     rolling_var,
     wilder,
 )
-from nofx_pipelines.features.engine import empty_state, plan_of
-from nofx_pipelines.features.lower import lower
+from nofx_pipelines.features.kernel import blocks
 
 from .worlds import EVERY, YEAR, one_series, random_bars, set_of
 
@@ -158,36 +155,8 @@ def test_cumulative_sum_and_age_over_missing_values() -> None:
 
 def test_another_feature_set_compiles_nothing() -> None:
     compute(random_bars(3, 10), EVERY, bars_per_year=YEAR)
-    known = list(kernel.run.signatures)
+    known = list(blocks.run.signatures)
     compute(random_bars(2, 400), feature_set("technical"), bars_per_year=YEAR, snapshots=True)
     compute(random_bars(1, 3), set_of(x=close), bars_per_year=YEAR)
-    assert kernel.run.signatures == known
+    assert blocks.run.signatures == known
     assert len(known) == 1
-
-
-def test_a_block_of_many_instruments_equals_each_alone() -> None:
-    """The cross-section at one moment, as a stream runs it: one row an instrument, in any order."""
-    pure = FeatureSet("pure", tuple(f for f in EVERY.features if f.expr.stage == 0))
-    program = lower({f.name: f.expr for f in pure.features})
-    one = plan_of(program).passes[0]
-    bars = random_bars(9, 70, suspended=0.2, missing=0.1).filter(pl.col("status") == "traded")
-    names = bars["instrument_id"].unique().sort()
-    state = np.ascontiguousarray(empty_state(program, tuple(names), YEAR).values.T)
-    registers = np.full((program.registers, kernel.BLOCK), np.nan)
-    for register, value in plan_of(program).constants:
-        registers[register] = value
-    registers[[i.dst for i in program.instructions if i.op == "parameter"]] = YEAR
-    frames = []
-    for rows in bars.sample(fraction=1, shuffle=True, seed=3).sort("ts_close").partition_by("ts_close"):
-        owner = names.search_sorted(rows["instrument_id"]).to_numpy().astype(np.int64)
-        for i in program.instructions:
-            if i.op == "column":
-                registers[i.dst, : rows.height] = rows[str(i.params[0])].fill_null(np.nan).to_numpy()
-        kernel.step(one.table, one.numbers, registers, rows.height, owner, state)
-        outputs = {name: registers[register, : rows.height].copy() for name, register in program.outputs}
-        frames.append(rows.select("instrument_id", "ts_close").with_columns(**outputs))
-    streamed = pl.concat(frames).sort("instrument_id", "ts_close")
-    batch = compute(bars, pure, bars_per_year=YEAR).frame
-    for name in pure.columns:
-        a, b = streamed[name].to_numpy(), batch[name].fill_null(np.nan).to_numpy()
-        assert ((a.view(np.int64) == b.view(np.int64)) | (np.isnan(a) & np.isnan(b))).all(), name

@@ -9,8 +9,10 @@ import pytest
 
 from nofx_pipelines.features import (
     Expr,
+    atan,
     close,
     compute,
+    cross_section,
     exp,
     fill_null,
     is_null,
@@ -22,8 +24,12 @@ from nofx_pipelines.features import (
     sqrt,
     where,
 )
+from nofx_pipelines.features.brute_force import BRUTE_FORCE
+from nofx_pipelines.features.kernel import blocks
+from nofx_pipelines.features.kernel.source import _ELEMENTWISE, _STATEFUL
 from nofx_pipelines.features.operators import OPERATORS
 from nofx_pipelines.features.polars_engine import _LOWERINGS
+from nofx_pipelines.features.steps import _FAMILIES, _FUSED
 
 from .worlds import YEAR, one_series, set_of
 
@@ -50,6 +56,7 @@ CASES: dict[str, tuple[Expr, list[float | None]]] = {
     "exp": (exp(close), [*map(math.exp, [1, 2, 3, -4]), N, math.exp(5), N, 1, math.exp(-0.25)]),
     "exp of a large number": (exp(close * 1000), [N, N, N, 0, N, N, N, 1, math.exp(-250)]),
     "sqrt": (sqrt(close), [1, 2**0.5, 3**0.5, N, N, 5**0.5, N, 0, N]),
+    "atan": (atan(close), [*map(math.atan, [1, 2, 3, -4]), N, math.atan(5), N, 0, math.atan(-0.25)]),
     "minimum": (minimum(close, open_), [1, 2, 1, -4, N, N, N, 0, -0.25]),
     "maximum": (maximum(close, open_), [2, 2, 3, 4, N, N, N, 0, 2]),
     "lt": (flag(close < open_), [1, 0, 0, 1, N, N, N, 0, 1]),
@@ -78,8 +85,11 @@ def test_by_hand(name: str, engine: str) -> None:
 
 
 def test_both_engines_know_every_operator() -> None:
-    kernel = pytest.importorskip("nofx_pipelines.features.kernel")
     composed = {"rolling_mean", "rolling_std"}
     known = {name for name, row in OPERATORS.items() if row.kind != "leaf"}
-    assert set(_LOWERINGS) == known
-    assert set(kernel.CODES) == known - composed - {"rank"}
+    assert set(_LOWERINGS) | set(BRUTE_FORCE) == known
+    crossing = {name for name, row in OPERATORS.items() if row.kind == "cross"}
+    steps = {_FUSED.get(name, name) for name in known - composed - crossing}
+    assert set(_FAMILIES) == steps | {"known"} == set(blocks.CODES) - {"load", "save"}
+    assert steps | {"known"} == set(_ELEMENTWISE) | set(_STATEFUL)
+    assert set(cross_section._OPERATORS) == crossing

@@ -11,6 +11,7 @@ import talib
 from numpy.typing import NDArray
 
 from nofx_pipelines.features import compute, feature_set
+from nofx_pipelines.features.steps import layout_of
 
 from ..worlds import YEAR, random_bars, worst  # noqa: TID252 (tests are no installed package)
 
@@ -157,7 +158,7 @@ def test_what_the_set_promises() -> None:
     required += "rank_return_5 rank_return_20 rank_volume_ratio rank_volatility"
     assert set(required.split()) <= set(TECHNICAL.scale_free)
     assert TECHNICAL.warm_up == TECHNICAL.lookback == 59
-    assert len(TECHNICAL.program.stored_slots) == 16
+    assert len(layout_of(TECHNICAL.program).stored_slots) == 16
     assert all(f.description.endswith(".") for f in TECHNICAL.features)
 
 

@@ -1,0 +1,44 @@
+"""Where compiled kernels are kept: beside the sources, in a folder of their own hash.
+
+Numba's cache watches one file a function; a kernel is made of several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from numba import config
+
+_HERE = Path(__file__).resolve().parent
+
+
+@lru_cache(maxsize=1)
+def sources_hash() -> str:
+    """16 hexadecimal digits of the kernel's sources."""
+    digest = sha256()
+    for path in sorted(_HERE.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cached(compiler: Callable[..., Any], **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """``compiler(cache=True, **options)`` with its cache under the sources' hash."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        before = config.CACHE_DIR
+        folder = _HERE / "__pycache__" / sources_hash()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            config.CACHE_DIR = str(folder)
+        except OSError:  # an installation that is not ours to write: numba's own choice of folder
+            pass
+        try:
+            return compiler(cache=True, **options)(function)
+        finally:
+            config.CACHE_DIR = before
+
+    return decorate

@@ -1,0 +1,127 @@
+"""The stream's memory: every instrument's state in a lane of a tile, and the buffers of a moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nofx_pipelines.features import cross_section
+from nofx_pipelines.features.engine import Plan
+from nofx_pipelines.features.kernel import tiles
+from nofx_pipelines.features.tables import valued
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+FEW = 16
+"""Up to so many instruments each has a tile of its own: one row at a time finds its state side by side."""
+LANES = 64
+"""Lanes of a tile else: of 64 instruments the same number of state stands side by side."""
+_OWN = (
+    "memory", "panel", "lanes", "tiles", "bounds", "at", "times", "seen", "last_ts", "history", "history_ts",
+    "last", "values", "newest",
+)  # fmt: skip
+"""Arrays of `Lanes` that a frame names."""
+_PLACES = {name: place for place, name in enumerate(tiles.FRAME)}
+
+
+class Lanes:
+    """State, history and last outputs of ``instruments`` instruments, and a kernel call over them.
+
+    ``depth`` is how many of each instrument's last rows are kept.
+    """
+
+    def __init__(self, plan: Plan, instruments: int, bars_per_year: float, depth: int) -> None:
+        self.plan, self.bars_per_year, self.depth = plan, bars_per_year, depth
+        layout = plan.layout
+        self.w = 1 if instruments <= FEW else LANES
+        parts = max(1, -(-instruments // self.w))
+        self.slots = max(layout.slots, 1)
+        self.memory = np.zeros((parts, self.slots * self.w))
+        self.columns, self.features = len(plan.program.columns), len(plan.outputs)
+        self.seen = np.zeros(instruments, np.int64)
+        self.last_ts = np.full(instruments, -(2**62), np.int64)
+        self.history = np.full((instruments, depth, self.columns), np.nan)
+        self.history_ts = np.zeros((instruments, depth), np.int64)
+        self.last = np.full((instruments, self.features), np.nan)
+        self.values = np.zeros(self.features, np.int64)
+        self.newest = np.full(self.features, -(2**62), np.int64)
+        self.panel = np.full((plan.panel_rows, max(instruments, 1)), np.nan)
+        for panel_row, value in plan.fills:
+            self.panel[panel_row] = valued(value, bars_per_year)
+        self._base, self._apart = _addresses(layout.steps, layout.slots, self.w)
+        if layout.slots:
+            self.write(np.arange(instruments), np.tile(layout.initial_state, (instruments, 1)))
+        self.at, self.times, self.lanes = (np.zeros(max(instruments, 1), np.int64) for _ in range(3))
+        self.tiles, self.bounds = np.zeros(parts, np.int64), np.zeros(parts + 1, np.int64)
+        self._kept: list[Any] = []
+        self.frames = [self._frame(k) for k in range(len(plan.passes))]
+
+    def _frame(self, k: int) -> I64:
+        tables = self.plan.passes[k].grouped
+        registers = tables.registers(self.bars_per_year, self.w)
+        starts = np.arange(self.w + 1, dtype=np.int64)
+        line = np.zeros(self.plan.layout.line + self.w + 1)
+        self._kept += [registers, starts, line]
+        arrays: dict[str, Any] = {"registers": registers, "starts": starts, "line": line}
+        arrays |= {name: getattr(tables, name) for name in ("runs", "table", "numbers", "pool", "levels")}
+        arrays |= {name: getattr(self, name) for name in _OWN}
+        numbers = {"count": len(tables.runs), "stride": registers.shape[1] * 8, "parts": 0, "rows": 0}
+        numbers |= {name: getattr(self, name) for name in ("slots", "w", "depth", "columns", "features")}
+        numbers["width"] = self.panel.shape[1] * 8
+        frame = np.zeros(len(tiles.FRAME), np.int64)
+        for name, array in arrays.items():
+            frame[_PLACES[name]] = array.ctypes.data
+        for name, number in numbers.items():
+            frame[_PLACES[name]] = number
+        return frame
+
+    def read(self, at: I64) -> F64:
+        """The state of instruments, float64 [len(at), slots], in the layout of `FeatureState`."""
+        tile, lane = at // self.w, at % self.w
+        return self.memory[tile[:, None], self._base + lane[:, None] * self._apart]
+
+    def write(self, at: I64, values: F64) -> None:
+        """Put back what `read` gave."""
+        tile, lane = at // self.w, at % self.w
+        self.memory[tile[:, None], self._base + lane[:, None] * self._apart] = values
+
+    def moment(self, at: I64, times: I64, columns: F64) -> F64:
+        """One row of each of some instruments, in the order of their numbers; the outputs [features, rows].
+
+        ``columns`` float64 [columns, rows], NaN for missing. The result is a view of buffers that the next
+        moment writes over.
+        """
+        rows = len(at)
+        self.panel[: self.columns, :rows] = columns
+        self.at[:rows], self.times[:rows], self.lanes[:rows] = at, times, at % self.w
+        tile = at // self.w
+        begins = np.flatnonzero(np.concatenate(([True], tile[1:] != tile[:-1])))
+        parts = len(begins)
+        self.tiles[:parts], self.bounds[:parts], self.bounds[parts] = tile[begins], begins, rows
+        for frame, one in zip(self.frames, self.plan.passes, strict=True):
+            frame[_PLACES["parts"]], frame[_PLACES["rows"]] = parts, rows
+            tiles.tick(frame)
+            for call in one.cross:
+                cross_section.run(call, self.panel[:, :rows], np.zeros(rows, np.int64))
+        for source, target in self.plan.copies:
+            self.panel[target, :rows] = self.panel[source, :rows]
+        tiles.note(self.frames[0])
+        return self.panel[self.columns : self.columns + self.features, :rows]
+
+    def push(self, i: int, ts: int, bar: F64, out: F64) -> bool:
+        """One row of one instrument, where nothing looks across instruments; False when it is not newer."""
+        return tiles.push(self.frames[0], i, ts, bar, out)
+
+
+def _addresses(steps: Any, slots: int, w: int) -> tuple[I64, I64]:
+    """Where slot k of lane s lies: base[k] + s * apart[k]."""
+    base, apart = np.arange(slots, dtype=np.int64) * w, np.ones(slots, np.int64)
+    for s in steps:
+        if s.beside:
+            first = s.slot + len(s.initial) - s.beside
+            base[first : first + s.beside] = first * w + np.arange(s.beside)
+            apart[first : first + s.beside] = s.beside
+    return base, apart

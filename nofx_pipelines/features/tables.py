@@ -1,0 +1,154 @@
+"""Steps as the kernel reads them: tables of numbers, with registers given out and taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nofx_pipelines.features.kernel import blocks
+from nofx_pipelines.features.steps import Step
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Fixed = float | str
+"""A constant, or the name of a parameter."""
+
+_SEVERAL = frozenset({"refs", "counts", "shape", "trend", "pair", "order", "highest", "lowest"})
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The arrays of `blocks.step`, and what its registers begin with."""
+
+    runs: I64
+    table: I64
+    numbers: F64
+    pool: I64
+    levels: F64
+    width: int
+    """Registers needed."""
+    fixed: tuple[tuple[int, Fixed], ...]
+
+    @property
+    def arrays(self) -> tuple[I64, I64, F64, I64, F64]:
+        """The first arguments of every kernel."""
+        return self.runs, self.table, self.numbers, self.pool, self.levels
+
+    def registers(self, bars_per_year: float, rows: int) -> F64:
+        """Registers for blocks of ``rows``, constants and parameters filled in."""
+        registers = np.full((max(self.width, 1), rows), np.nan)
+        for register, value in self.fixed:
+            registers[register] = valued(value, bars_per_year)
+        return registers
+
+
+def valued(value: Fixed, bars_per_year: float) -> float:
+    """The number that a constant or a parameter stands for."""
+    return bars_per_year if isinstance(value, str) else value
+
+
+def tables_of(steps: Sequence[Step], rows: Mapping[int, int], fixed: Mapping[int, Fixed]) -> Tables:
+    """The tables of one pass.
+
+    ``rows`` says where values lie in the panel: operands that no step makes are loaded from there before
+    their first use, made ones are saved there at once. A register is free again after its last use.
+    """
+    drawn = _Drawn(rows, fixed, _last_uses(steps))
+    for place, step in enumerate(steps):
+        drawn.add(place, step)
+    table = np.array(drawn.table, np.int64).reshape(-1, blocks.FIELDS)
+    return Tables(
+        runs=_runs(table[:, 0]),
+        table=table,
+        numbers=np.array(drawn.numbers, np.float64).reshape(-1, 2),
+        pool=np.array(drawn.pool, np.int64).reshape(-1, 2),
+        levels=np.array(drawn.levels, np.float64).reshape(-1, 2),
+        width=drawn.width,
+        fixed=tuple((drawn.at[r], fixed[r]) for r in drawn.at if r in fixed),
+    )
+
+
+def _runs(codes: I64) -> I64:
+    """Code, first and one after the last of the instructions of one operator that follow each other."""
+    if len(codes) == 0:
+        return np.zeros((0, 3), np.int64)
+    first = np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1])))
+    return np.stack([codes[first], first, np.append(first[1:], len(codes))], axis=1)
+
+
+def grouped(steps: Sequence[Step]) -> list[Step]:
+    """The steps with those of one operator together, as far as operands allow: the most ready ones first."""
+    made = {register: place for place, step in enumerate(steps) for register, _ in step.outs}
+    needs = [{made[a] for a in step.args if a in made} for step in steps]
+    waiting, done, order = list(range(len(steps))), set[int](), list[int]()
+    while waiting:
+        ready: dict[str, list[int]] = {}
+        for place in waiting:
+            if needs[place] <= done:
+                ready.setdefault(steps[place].op, []).append(place)
+        chosen = max(ready.values(), key=len)
+        order += chosen
+        done |= set(chosen)
+        waiting = [place for place in waiting if place not in done]
+    return [steps[place] for place in order]
+
+
+def _last_uses(steps: Sequence[Step]) -> dict[int, int]:
+    return {a: place for place, step in enumerate(steps) for a in step.args}
+
+
+@dataclass
+class _Drawn:
+    """The tables while they are being written."""
+
+    rows: Mapping[int, int]
+    fixed: Mapping[int, Fixed]
+    last: Mapping[int, int]
+    table: list[tuple[int, ...]] = field(default_factory=list)
+    numbers: list[tuple[float, float]] = field(default_factory=list)
+    pool: list[tuple[int, int]] = field(default_factory=list)
+    levels: list[tuple[float, float]] = field(default_factory=list)
+    at: dict[int, int] = field(default_factory=dict)
+    """Where the program's registers lie in the kernel's."""
+    free: list[int] = field(default_factory=list)
+    width: int = 0
+
+    def add(self, place: int, step: Step) -> None:
+        """The step's row, with the loads before it and the saves after it."""
+        args = [self._operand(a) for a in step.args]
+        made = [(self._given(r) if r >= 0 else -1, r, lag) for r, lag in step.outs]
+        first, outs = len(self.pool), [(at, lag) for at, _, lag in made]
+        if step.op in _SEVERAL:
+            self.pool += outs
+            self.levels += step.levels or [(0.0, 0.0)] * len(outs)
+        a, b, c = (*args, *(args[-1:] * 3))[:3]
+        row = (blocks.CODES[step.op], max(outs[0][0], 0), a, b, c, step.n, step.slot, first, len(self.pool))
+        self._row(row, (step.least, step.number))
+        for at, register, _ in made:
+            if register in self.rows:
+                self._row((blocks.SAVE, self.rows[register], at, *[0] * 6), (0.0, 0.0))
+        done = {r for r in (*step.args, *(r for r, _ in step.outs)) if self.last.get(r, place) <= place}
+        self.free += [self.at[r] for r in sorted(done - set(self.fixed)) if r >= 0]
+
+    def _row(self, row: tuple[int, ...], numbers: tuple[float, float]) -> None:
+        self.table.append(row)
+        self.numbers.append(numbers)
+
+    def _given(self, register: int) -> int:
+        if not self.free:
+            self.free.append(self.width)
+            self.width += 1
+        self.at[register] = self.free.pop()
+        return self.at[register]
+
+    def _operand(self, register: int) -> int:
+        if register not in self.at and register in self.fixed:
+            self.at[register] = self.width
+            self.width += 1
+        elif register not in self.at:
+            at = self._given(register)
+            self._row((blocks.LOAD, at, self.rows[register], *[0] * 6), (0.0, 0.0))
+        return self.at[register]
