@@ -48,7 +48,7 @@ class Plan:
     panel_rows: int
     outputs: tuple[tuple[str, int], ...]
     copies: tuple[tuple[int, int], ...]
-    """Panel rows that are the same as another: columns and features that are outputs again."""
+    """Panel rows of cross-sectional operators that are features under several names."""
     fills: tuple[tuple[int, Fixed], ...]
     """Panel rows of constants and parameters that are themselves outputs or ranked."""
 
@@ -70,6 +70,8 @@ def plan_of(program: Program) -> Plan:
     for k, register in enumerate([*columns, *made_outputs, *inner]):
         places.setdefault(register, []).append(k)
     rows = {register: found[0] for register, found in places.items()}
+    moved = [(found[0], k) for r, found in places.items() if code[r].op == "column" for k in found[1:]]
+    crossed = [found for r, found in places.items() if kind_of(code[r].op) == "cross"]
     fixed: dict[int, Fixed] = {
         i.dst: float(i.params[0]) if i.op == "constant" else str(i.params[0])
         for i in code
@@ -80,8 +82,9 @@ def plan_of(program: Program) -> Plan:
             layout,
             [s for s in layout.steps if s.stage == stage],
             tuple(cross_section.call_of(i, rows) for i in cross if i.stage == stage),
-            rows,
+            places,
             fixed,
+            moved if stage == 0 else [],
         )
         for stage in range(program.stages)
     )
@@ -91,8 +94,8 @@ def plan_of(program: Program) -> Plan:
         passes=passes,
         panel_rows=len(columns) + len(made_outputs) + len(inner),
         outputs=tuple((name, len(columns) + k) for k, (name, _) in enumerate(program.outputs)),
-        copies=tuple((found[0], k) for found in places.values() for k in found[1:]),
-        fills=tuple((rows[r], value) for r, value in fixed.items() if r in rows),
+        copies=tuple((found[0], k) for found in crossed for k in found[1:]),
+        fills=tuple((k, value) for r, value in fixed.items() for k in places.get(r, ())),
     )
 
 
@@ -100,14 +103,15 @@ def _pass(
     layout: Layout,
     steps: list[Step],
     cross: tuple[cross_section.Call, ...],
-    rows: dict[int, int],
+    places: dict[int, list[int]],
     fixed: dict[int, Fixed],
+    moved: list[tuple[int, int]],
 ) -> Pass:
     own = {slot for s in steps for slot in range(s.slot, s.slot + len(s.initial))}
     stored = [(slot, k) for k, slot in enumerate(layout.stored_slots) if slot in own]
     return Pass(
-        tables=tables_of(steps, rows, fixed),
-        grouped=tables_of(grouped(steps), rows, fixed),
+        tables=tables_of(steps, places, fixed, moved),
+        grouped=tables_of(grouped(steps), places, fixed, moved),
         stored=np.array([slot for slot, _ in stored], np.int64),
         snapshot_columns=np.array([k for _, k in stored], np.int64),
         cross=cross,

@@ -45,6 +45,8 @@ class Lanes:
         self.last_ts = np.full(instruments, -(2**62), np.int64)
         self.history = np.full((instruments, depth, self.columns), np.nan)
         self.history_ts = np.zeros((instruments, depth), np.int64)
+        self.since = np.zeros(instruments, np.int64)
+        """The number of an instrument's first row whose bar was kept."""
         self.last = np.full((instruments, self.features), np.nan)
         self.values = np.zeros(self.features, np.int64)
         self.newest = np.full(self.features, -(2**62), np.int64)
@@ -87,6 +89,55 @@ class Lanes:
         """Put back what `read` gave."""
         tile, lane = at // self.w, at % self.w
         self.memory[tile[:, None], self._base + lane[:, None] * self._apart] = values
+
+    def read_slots(self, at: I64, slots: I64) -> F64:
+        """Some slots of instruments, float64 [len(at), len(slots)]."""
+        tile, lane = at // self.w, at % self.w
+        return self.memory[tile[:, None], self._base[slots] + lane[:, None] * self._apart[slots]]
+
+    def history_of(self, i: int, n: int) -> tuple[I64, F64]:
+        """The last up to n rows of an instrument that are known: times and bars, the oldest first."""
+        have = min(n, int(self.seen[i] - self.since[i]), self.depth)
+        at = np.arange(int(self.seen[i]) - have, int(self.seen[i])) % self.depth
+        return self.history_ts[i, at], self.history[i, at]
+
+    def remember(self, i: int, times: I64, bars: F64) -> None:
+        """Make these the instrument's last rows, as ``seen`` counts them."""
+        times, bars = times[-self.depth :], bars[-self.depth :]
+        at = np.arange(int(self.seen[i]) - len(times), int(self.seen[i])) % self.depth
+        self.history_ts[i, at], self.history[i, at] = times, bars
+        self.since[i] = self.seen[i] - len(times)
+
+    def take(self, at: I64, other: Lanes) -> None:
+        """All that another holds of its instruments, which stand at ``at`` here."""
+        if self.plan.layout.slots:
+            self.write(at, other.read(np.arange(len(at))))
+        for name in ("seen", "last_ts", "since", "history", "history_ts", "last"):
+            getattr(self, name)[at] = getattr(other, name)
+        self.values[:], self.newest[:] = other.values, other.newest
+
+    def take_last(self, at: I64, offsets: I64, outputs: F64) -> None:
+        """The last outputs of rows that were computed elsewhere, float64 [features, rows]."""
+        came = np.diff(offsets) > 0
+        self.last[at[came]] = outputs[:, offsets[1:][came] - 1].T
+
+    def keep(self, at: I64) -> tuple[Any, ...]:
+        """All that a moment with these instruments changes."""
+        place = self.seen[at] % self.depth
+        return (
+            at, self.read(at) if self.plan.layout.slots else None, self.seen[at], self.last_ts[at], place,
+            self.history[at, place], self.history_ts[at, place], self.last[at], self.values.copy(),
+            self.newest.copy(),
+        )  # fmt: skip
+
+    def put_back(self, kept: tuple[Any, ...]) -> None:
+        """Undo a moment."""
+        at, state, seen, last_ts, place, history, history_ts, last, values, newest = kept
+        if state is not None:
+            self.write(at, state)
+        self.seen[at], self.last_ts[at], self.last[at] = seen, last_ts, last
+        self.history[at, place], self.history_ts[at, place] = history, history_ts
+        self.values[:], self.newest[:] = values, newest
 
     def moment(self, at: I64, times: I64, columns: F64) -> F64:
         """One row of each of some instruments, in the order of their numbers; the outputs [features, rows].

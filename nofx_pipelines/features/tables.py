@@ -50,13 +50,21 @@ def valued(value: Fixed, bars_per_year: float) -> float:
     return bars_per_year if isinstance(value, str) else value
 
 
-def tables_of(steps: Sequence[Step], rows: Mapping[int, int], fixed: Mapping[int, Fixed]) -> Tables:
+def tables_of(
+    steps: Sequence[Step],
+    rows: Mapping[int, Sequence[int]],
+    fixed: Mapping[int, Fixed],
+    moved: Sequence[tuple[int, int]] = (),
+) -> Tables:
     """The tables of one pass.
 
-    ``rows`` says where values lie in the panel: operands that no step makes are loaded from there before
-    their first use, made ones are saved there at once. A register is free again after its last use.
+    ``rows`` says where values lie in the panel: operands that no step makes are loaded from the first place
+    before their first use, made ones are saved to all of them at once; ``moved`` are panel rows that are
+    copied to others. A register is free again after its last use.
     """
     drawn = _Drawn(rows, fixed, _last_uses(steps))
+    for source, target in moved:
+        drawn.copy(source, target)
     for place, step in enumerate(steps):
         drawn.add(place, step)
     table = np.array(drawn.table, np.int64).reshape(-1, blocks.FIELDS)
@@ -104,7 +112,7 @@ def _last_uses(steps: Sequence[Step]) -> dict[int, int]:
 class _Drawn:
     """The tables while they are being written."""
 
-    rows: Mapping[int, int]
+    rows: Mapping[int, Sequence[int]]
     fixed: Mapping[int, Fixed]
     last: Mapping[int, int]
     table: list[tuple[int, ...]] = field(default_factory=list)
@@ -128,10 +136,17 @@ class _Drawn:
         row = (blocks.CODES[step.op], max(outs[0][0], 0), a, b, c, step.n, step.slot, first, len(self.pool))
         self._row(row, (step.least, step.number))
         for at, register, _ in made:
-            if register in self.rows:
-                self._row((blocks.SAVE, self.rows[register], at, *[0] * 6), (0.0, 0.0))
+            for place_in_panel in self.rows.get(register, ()):
+                self._row((blocks.SAVE, place_in_panel, at, *[0] * 6), (0.0, 0.0))
         done = {r for r in (*step.args, *(r for r, _ in step.outs)) if self.last.get(r, place) <= place}
         self.free += [self.at[r] for r in sorted(done - set(self.fixed)) if r >= 0]
+
+    def copy(self, source: int, target: int) -> None:
+        """A panel row to another."""
+        at = self._given(-1)
+        self._row((blocks.LOAD, at, source, *[0] * 6), (0.0, 0.0))
+        self._row((blocks.SAVE, target, at, *[0] * 6), (0.0, 0.0))
+        self.free.append(self.at.pop(-1))
 
     def _row(self, row: tuple[int, ...], numbers: tuple[float, float]) -> None:
         self.table.append(row)
@@ -150,5 +165,5 @@ class _Drawn:
             self.width += 1
         elif register not in self.at:
             at = self._given(register)
-            self._row((blocks.LOAD, at, self.rows[register], *[0] * 6), (0.0, 0.0))
+            self._row((blocks.LOAD, at, self.rows[register][0], *[0] * 6), (0.0, 0.0))
         return self.at[register]

@@ -7,9 +7,11 @@ from operator import add
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.declaration import FeatureSet
+from nofx_pipelines.features.sets.alpha158 import ALPHA158
+from nofx_pipelines.features.sets.alpha360 import ALPHA360
 from nofx_pipelines.features.sets.technical import TECHNICAL
 
-_SETS = {found.name: found for found in (TECHNICAL,)}
+_SETS = {found.name: found for found in (TECHNICAL, ALPHA158, ALPHA360)}
 
 
 def feature_set(*names: str) -> FeatureSet:
