@@ -153,12 +153,12 @@ def test_late_and_corrected_bars_end_where_the_batch_does(seed: int, share: floa
     latest = pl.concat(known).unique(["instrument_id", "ts_close"], keep="last")
     same_bits(latest, batch(bars))
     same_bits(
-        stream.values().select(latest.columns[0:2] + ["version", *EVERY.columns]),
+        stream.values().select([*latest.columns[0:2], "version", *EVERY.columns]),
         batch(bars)
         .sort("ts_close")
         .group_by("instrument_id")
         .last()
-        .select(latest.columns[0:2] + ["version", *EVERY.columns]),
+        .select([*latest.columns[0:2], "version", *EVERY.columns]),
     )
 
 
