@@ -46,8 +46,8 @@ class Stream:
     into one call where features look across them. A bar at or before an instrument's last one (any
     instrument's, where features look across them) is a late or a corrected one: everything from the
     checkpoint before it is computed again (`late`), as if it had come in time. With few instruments and
-    features that look at one of them, a kernel of the set's own is compiled in the background into ``kernels``
-    (``$NOFX_HOME/kernels`` where that is set) and takes over when it is ready.
+    features that look at one of them, a kernel of the set's own is compiled in the background into
+    ``kernels`` (``$NOFX_HOME/kernels`` where that is set) and takes over when it is ready.
 
     >>> from datetime import datetime, timezone
     >>> from nofx_pipelines.features import Feature, close, ref

@@ -1,7 +1,7 @@
 """``ta``: TA-Lib's indicators in its names, with its seeds, windows and first rows.
 
-Every one is built of the algebra's operators. A missing price leaves a gap where TA-Lib would give nothing any
-more. Left out are the Hilbert transforms and what is made of them (HT_*, MAMA), and candlesticks.
+Every one is built of the algebra's operators. A missing price leaves a gap where TA-Lib would give nothing
+any more. Left out are the Hilbert transforms and what is made of them (HT_*, MAMA), and candlesticks.
 Definitions: TA-Lib 0.6 (ta_func/*.c); J. Welles Wilder, New Concepts in Technical Trading Systems, 1978.
 """
 
@@ -303,14 +303,14 @@ _ROWS: tuple[tuple[str, Expr, str, bool, str], ...] = (
     ("MIN_30", rolling_min(close, 30), "price", False, "Lowest of 30 closes."),
     (
         "MAXINDEX_30",
-        rolling_argmax(close, 30, ties="oldest"),
+        rolling_argmax(close, 30),
         "count",
         True,
         "Bars back to the highest of 30 closes.",
     ),
     (
         "MININDEX_30",
-        rolling_argmin(close, 30, ties="oldest"),
+        rolling_argmin(close, 30),
         "count",
         True,
         "Bars back to the lowest of 30 closes.",
