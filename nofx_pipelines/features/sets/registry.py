@@ -9,9 +9,16 @@ from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.declaration import FeatureSet
 from nofx_pipelines.features.sets.alpha158 import ALPHA158
 from nofx_pipelines.features.sets.alpha360 import ALPHA360
+from nofx_pipelines.features.sets.cross_section import CROSS_SECTION
+from nofx_pipelines.features.sets.crypto import CRYPTO
+from nofx_pipelines.features.sets.intraday import INTRADAY
+from nofx_pipelines.features.sets.ta import TA
 from nofx_pipelines.features.sets.technical import TECHNICAL
 
-_SETS = {found.name: found for found in (TECHNICAL, ALPHA158, ALPHA360)}
+SETS: dict[str, FeatureSet] = {
+    found.name: found for found in (TECHNICAL, TA, ALPHA158, ALPHA360, INTRADAY, CRYPTO, CROSS_SECTION)
+}
+"""Every set by its name."""
 
 
 def feature_set(*names: str) -> FeatureSet:
@@ -20,7 +27,7 @@ def feature_set(*names: str) -> FeatureSet:
     >>> feature_set("technical")["rsi_14"].unit
     'index'
     """
-    unknown = [name for name in names if name not in _SETS]
+    unknown = [name for name in names if name not in SETS]
     if unknown or not names:
-        raise FeatureError(f"no feature set {unknown or names!r}", hint=f"use one of {sorted(_SETS)}")
-    return reduce(add, (_SETS[name] for name in dict.fromkeys(names)))
+        raise FeatureError(f"no feature set {unknown or names!r}", hint=f"use one of {sorted(SETS)}")
+    return reduce(add, (SETS[name] for name in dict.fromkeys(names)))

@@ -1,29 +1,79 @@
-"""Feature sets by name."""
+"""Every set: both engines agree, the stream has the batch's bits, names are there once."""
 
-import subprocess
-import sys
+from __future__ import annotations
 
+import polars as pl
 import pytest
 
 from nofx_pipelines.errors import FeatureError
-from nofx_pipelines.features import feature_set
+from nofx_pipelines.features import compute, feature_set
+from nofx_pipelines.features.sets.registry import SETS
+from nofx_pipelines.features.stream import Stream
+
+from ..worlds import YEAR, random_bars, same_bits, worst  # noqa: TID252 (tests are no installed package)
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(FeatureError, match=r"\['alpha9000'\].*\['technical'\]"):
-        feature_set("technical", "alpha9000")
-    with pytest.raises(FeatureError, match="no feature set"):
-        feature_set()
-
-
-def test_a_name_given_twice_counts_once() -> None:
-    assert feature_set("technical", "technical") == feature_set("technical")
-
-
-def test_declaring_features_loads_no_compiler_and_no_frames() -> None:
-    code = (
-        "import sys; from nofx_pipelines.features import feature_set; feature_set('technical').version;"
-        "print([m for m in ('numba', 'polars', 'dagster', 'torch') if m in sys.modules])"
+def bars_of(name: str) -> pl.DataFrame:
+    """Bars with every column that a set may read; minutes for ``intraday``."""
+    per_session, sessions = (40, 12) if name == "intraday" else (1, 150)
+    bars = random_bars(
+        7,
+        sessions,
+        per_session=per_session,
+        suspended=0.01 if name == "cross_section" else 0.1,
+        missing=0.0 if name == "cross_section" else 0.03,
+        flat=0.1,
+        seed=len(name),
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return bars.with_columns(
+        ts_open=pl.col("ts_close") - pl.duration(minutes=1),
+        taker_volume=pl.col("volume") * 0.4,
+        taker_amount=pl.col("amount") * 0.41,
+        n_trades=pl.col("volume").cast(pl.Int64) + 1,
+        limit_up=pl.col("close") * 1.1,
+        limit_down=pl.col("close") * 0.9,
+        funding_rate=pl.col("open") * 1e-5,
+        index_price=pl.col("close") * (1 + pl.col("volume").log() / 1e4),
+        session_phase=pl.when(pl.col("volume") > 3e4)
+        .then(pl.lit("open_auction"))
+        .otherwise(pl.lit("continuous")),
+    )
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_engines_agree(name: str) -> None:
+    bars, features = bars_of(name), feature_set(name)
+    ours, oracle = (compute(bars, features, bars_per_year=YEAR, engine=e).frame for e in ("numba", "polars"))  # type: ignore[arg-type]
+    gaps = worst(ours, oracle, features.columns)
+    assert {column: gap for column, gap in gaps.items() if gap > 1e-9} == {}
+    empty = [column for column in features.columns if ours[column].null_count() == ours.height]
+    assert empty == [], "features that never have a value prove nothing"
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_stream_has_the_batch_s_bits(name: str) -> None:
+    bars, features = bars_of(name), feature_set(name)
+    stream = Stream(features, bars["instrument_id"].unique().to_list()[:3], bars_per_year=YEAR)
+    parts = [
+        stream.update(part) for part in bars.sort("ts_close").partition_by("ts_close", maintain_order=True)
+    ]
+    same_bits(pl.concat(parts), compute(bars, features, bars_per_year=YEAR).frame)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_feature_says_what_it_is(name: str) -> None:
+    for feature in feature_set(name).features:
+        assert feature.description.endswith("."), feature.name
+        assert feature.expr.dtype == "number", feature.name
+
+
+def test_sets_compose() -> None:
+    both = feature_set("technical", "cross_section")
+    assert set(both.columns) == {*feature_set("technical").columns, *feature_set("cross_section").columns}
+    assert feature_set("technical", "technical").version == feature_set("technical").version
+    others = [name for name in SETS if name != "technical"]
+    assert len(feature_set(*others).columns) == sum(len(SETS[name].columns) for name in others)
+    with pytest.raises(FeatureError, match=r"declares \['sma_20'"):
+        feature_set("technical", "ta")  # names that differ in their case only are one in SQL
+    with pytest.raises(FeatureError, match="no feature set"):
+        feature_set("technicals")
