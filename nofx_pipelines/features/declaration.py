@@ -64,10 +64,9 @@ class FeatureSet:
             )
 
     def __add__(self, other: FeatureSet) -> FeatureSet:
-        own = set(self.features)
-        return FeatureSet(
-            f"{self.name}+{other.name}", (*self.features, *(f for f in other.features if f not in own))
-        )
+        own = {(feature.name, feature.expr) for feature in self.features}
+        more = (feature for feature in other.features if (feature.name, feature.expr) not in own)
+        return FeatureSet(f"{self.name}+{other.name}", (*self.features, *more))
 
     def __getitem__(self, name: str) -> Feature:
         for feature in self.features:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.features import cross_section
 from nofx_pipelines.features.kernel import blocks
+from nofx_pipelines.features.kernel.cache import first_call
 from nofx_pipelines.features.lower import Program, kind_of
 from nofx_pipelines.features.state import FeatureState
 from nofx_pipelines.features.steps import Layout, Step, layout_of
@@ -199,7 +200,8 @@ def _run_pass(
     snapshots = np.zeros((len(spans), len(stored)))
 
     def part(first: int, last: int) -> None:
-        blocks.run(
+        first_call(
+            blocks.run,
             *one.tables.arrays,
             *(panel, offsets[first : last + 1], spans),
             one.tables.registers(state.bars_per_year, blocks.BLOCK),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nofx_pipelines.features import cross_section
 from nofx_pipelines.features.engine import Plan
 from nofx_pipelines.features.kernel import tiles
+from nofx_pipelines.features.kernel.cache import first_call
 from nofx_pipelines.features.tables import valued
 
 F64 = NDArray[np.float64]
@@ -154,7 +155,7 @@ class Lanes:
         self.tiles[:parts], self.bounds[:parts], self.bounds[parts] = tile[begins], begins, rows
         for frame, one in zip(self.frames, self.plan.passes, strict=True):
             frame[_PLACES["parts"]], frame[_PLACES["rows"]] = parts, rows
-            tiles.tick(frame)
+            first_call(tiles.tick, frame)
             for call in one.cross:
                 cross_section.run(call, self.panel[:, :rows], np.zeros(rows, np.int64))
         for source, target in self.plan.copies:
@@ -164,7 +165,7 @@ class Lanes:
 
     def push(self, i: int, ts: int, bar: F64, out: F64) -> bool:
         """One row of one instrument, where nothing looks across instruments; False when it is not newer."""
-        return tiles.push(self.frames[0], i, ts, bar, out)
+        return bool(first_call(tiles.push, self.frames[0], i, ts, bar, out))
 
 
 def _addresses(steps: Any, slots: int, w: int) -> tuple[I64, I64]:

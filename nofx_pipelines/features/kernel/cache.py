@@ -5,6 +5,7 @@ Numba's cache watches one file a function; a kernel is made of several.
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
@@ -42,3 +43,17 @@ def cached(compiler: Callable[..., Any], **options: Any) -> Callable[[Callable[.
             config.CACHE_DIR = before
 
     return decorate
+
+
+def first_call(dispatcher: Any, *args: Any) -> Any:
+    """Call a cached function; of several processes that find it uncompiled one compiles, the others wait."""
+    if dispatcher.signatures:
+        return dispatcher(*args)
+    folder = _HERE / "__pycache__" / sources_hash()
+    try:
+        lock = (folder / "lock").open("w")
+    except OSError:
+        return dispatcher(*args)
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return dispatcher(*args)
