@@ -104,8 +104,55 @@ def sql(
     run_sql(resolve_home(home), query, format)
 
 
-features_app = typer.Typer(help="Features as they stand now.", no_args_is_help=True)
+features_app = typer.Typer(
+    help="What features there are, how they look, how they stand now.", no_args_is_help=True
+)
 app.add_typer(features_app, name="features")
+
+
+@features_app.command(name="list")
+def features_list(
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A set; repeat it; all by default.")] = None,
+    format: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+) -> None:
+    """Every feature with its unit, lookback and warm-up."""
+    from nofx_pipelines.cli.features import list_features
+
+    list_features(set_ or [], format)
+
+
+@features_app.command(name="show")
+def features_show(name: Annotated[str, typer.Argument(help="A feature, or set.feature.")]) -> None:
+    """A feature's formula, reach, unit and version."""
+    from nofx_pipelines.cli.features import show_feature
+
+    show_feature(name)
+
+
+@features_app.command(name="plot")
+def features_plot(
+    name: Annotated[list[str], typer.Argument(help="Features.")],
+    universe: Annotated[
+        str | None, typer.Option(help="Of this universe's table; else simulated bars.")
+    ] = None,
+    instrument: Annotated[str | None, typer.Option(help="An instrument id; the first by default.")] = None,
+    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("features.html"),
+    home: Home = None,
+) -> None:
+    """Draw features of one instrument."""
+    from nofx_pipelines.cli.features import plot_features
+
+    plot_features(name, universe, instrument, resolve_home(home), output)
+
+
+@features_app.command(name="catalogue")
+def features_catalogue(
+    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("catalogue.html"),
+) -> None:
+    """Write a page of all features with formula, lookback, unit and picture."""
+    from nofx_pipelines.cli.features import write_features_page
+
+    write_features_page(output)
 
 
 @features_app.command(name="get")

@@ -1,13 +1,23 @@
-"""``nofx features get``: the newest vectors from the online store."""
+"""``nofx features``: what is declared, how it looks, and the newest vectors from the online store."""
 
 from __future__ import annotations
 
 import time
+from difflib import get_close_matches
+from html import escape
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nofx_pipelines.cli.terminal import write_frame
+import polars as pl
+
+from nofx_pipelines.cli.terminal import say, write_frame
 from nofx_pipelines.config_file import load_config
-from nofx_pipelines.errors import ConfigError
+from nofx_pipelines.errors import ConfigError, FeatureError
+from nofx_pipelines.lake.store import Lake
+
+if TYPE_CHECKING:
+    from nofx_pipelines.features.declaration import Feature
 
 
 def get_features(home: Path, universe: str, entities: list[str], names: list[str], format: str) -> None:
@@ -27,3 +37,91 @@ def get_features(home: Path, universe: str, entities: list[str], names: list[str
         ttl_us=ttl_us(config.universes[universe]),
     )
     write_frame(found, format)
+
+
+def list_features(sets: list[str], format: str) -> None:
+    """Print every feature of the sets; of all sets unless some are named."""
+    from nofx_pipelines.features.sets.registry import SETS, feature_set
+
+    rows = [
+        {
+            "set": name,
+            "feature": feature.name,
+            "unit": feature.unit,
+            "lookback": feature.expr.lookback,
+            "warm_up": feature.expr.warm_up,
+            "state": feature.expr.recursive,
+            "scale_free": feature.scale_free,
+            "online": feature.online,
+            "description": feature.description,
+        }
+        for name in (sets or SETS)
+        for feature in feature_set(name).features
+    ]
+    write_frame(pl.DataFrame(rows), format)
+
+
+def show_feature(name: str) -> None:
+    """Print all that a feature's declaration says."""
+    for set_name, feature in _found(name):
+        expr = feature.expr
+        say(f"{set_name}.{feature.name}: {feature.description}")
+        say(f"  formula     {expr!r}")
+        say(f"  unit        {feature.unit}, {feature.dtype}; owner {feature.owner}")
+        say(f"  lookback    {expr.lookback} bars{', and its state' if expr.recursive else ''}")
+        say(f"  first value after {expr.warm_up} bars")
+        say(f"  reads       {', '.join(expr.dependencies)}")
+        scale = "goes into training sets" if feature.scale_free else "stays out of training sets"
+        say(f"  {scale}; {'is' if feature.online else 'is not'} handed over to the online store")
+        say(f"  version     {feature.version}")
+
+
+def plot_features(
+    names: list[str], universe: str | None, instrument: str | None, home: Path, to: Path
+) -> None:
+    """Draw features as SVG in one page: of a universe's table, or of simulated bars."""
+    from nofx_pipelines.features import FeatureSet, compute
+    from nofx_pipelines.report.catalogue import example_bars, picture
+
+    chosen = [_found(name)[0][1] for name in names]
+    if universe is None:
+        bars = example_bars()
+        frame = compute(bars, FeatureSet("chosen", tuple(chosen)), bars_per_year=243).frame
+    else:
+        frame = Lake(load_config(home).lake).table(universe, "features").scan().collect()
+        absent = [f.name for f in chosen if f.name not in frame.columns]
+        if absent:
+            raise FeatureError(f"{universe} has no feature {absent[0]!r}", hint="its sets stand in nofx.toml")
+    who = instrument or frame["instrument_id"][0]
+    own = frame.filter(pl.col("instrument_id") == who).sort("ts_close")
+    if own.is_empty():
+        raise FeatureError(f"no rows of instrument {who!r}", hint="nofx features get lists them")
+    drawings = "".join(picture(own, feature.name, height=260) for feature in chosen)
+    style = files("nofx_pipelines.report").joinpath("page.css").read_text(encoding="utf-8")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(
+        f"<!doctype html><meta charset=utf-8><style>{style}</style><h1>{escape(who)}</h1>{drawings}"
+    )
+    say(f"wrote {to}")
+
+
+def write_features_page(to: Path) -> None:
+    """Write the catalogue of all sets."""
+    from nofx_pipelines.features.sets.registry import SETS
+    from nofx_pipelines.report.catalogue import write_catalogue
+
+    say(f"wrote {to} ({write_catalogue(to, list(SETS.values())):,} bytes)")
+
+
+def _found(name: str) -> list[tuple[str, Feature]]:
+    from nofx_pipelines.features.sets.registry import SETS
+
+    own, _, short = name.rpartition(".")
+    sets = {own: SETS[own]} if own in SETS else SETS
+    found = [(s, f) for s, features in sets.items() for f in features.features if f.name == (short or name)]
+    if not found:
+        close = get_close_matches(name, [f.name for features in SETS.values() for f in features.features])
+        raise FeatureError(
+            f"no feature {name!r}", hint=f"perhaps {', '.join(close)}" if close else "nofx features list"
+        )
+    return found

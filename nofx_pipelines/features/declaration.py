@@ -21,7 +21,12 @@ class Feature:
     """A named expression: what it computes, in which unit, and what for.
 
     ``scale_free`` features mean the same for every instrument and era (returns, ratios, ranks);
-    only those go into training sets.
+    only those go into training sets. ``online`` ones are handed over to the online store.
+
+    >>> from nofx_pipelines.features import close, ref
+    >>> gain = Feature("gain", close / ref(close, 1) - 1, "return", "Return of the bar.", True)
+    >>> gain.dtype, gain.online, len(gain.version)
+    ('Float64', True, 16)
     """
 
     name: str
@@ -29,6 +34,18 @@ class Feature:
     unit: str
     description: str
     scale_free: bool
+    owner: str = "nofx"
+    online: bool = True
+
+    @property
+    def dtype(self) -> str:
+        """The type of its column."""
+        return "Float64"
+
+    @property
+    def version(self) -> str:
+        """The hash of what it computes, whatever it is computed with."""
+        return lower({self.name: self.expr}).version
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name.lower() in _TAKEN:

@@ -13,6 +13,7 @@ import polars as pl
 from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.errors import TableNotFound
 from nofx_pipelines.features.online.store import OnlineStore
+from nofx_pipelines.features.sets.registry import feature_set
 from nofx_pipelines.lake.schemas import FEATURES, ONLINE_FEATURES
 from nofx_pipelines.lake.store import Lake
 
@@ -78,7 +79,7 @@ def hand_over(
     """Put the newest vectors into the store and record it in the table ``online_features``."""
     began = time.perf_counter()
     vectors = newest_vectors(lake, universe)
-    names = _names(vectors)
+    names = _names(vectors, universe)
     put = 0
     if vectors.height:
         put = store_of(home, universe.name).put(
@@ -122,7 +123,7 @@ def differences(lake: Lake, home: Path, universe: UniverseConfig) -> list[str]:
     vectors = newest_vectors(lake, universe)
     if vectors.is_empty():
         return []
-    names, entities = _names(vectors), vectors["instrument_id"].to_list()
+    names, entities = _names(vectors, universe), vectors["instrument_id"].to_list()
     try:
         found = store_of(home, universe.name).get(entities, names)
     except TableNotFound:
@@ -142,8 +143,11 @@ def is_handed_over(lake: Lake, home: Path, universe: UniverseConfig) -> bool:
     return table.exists() and not differences(lake, home, universe)
 
 
-def _names(vectors: pl.DataFrame) -> list[str]:
-    return [name for name in vectors.columns if name not in FEATURES.columns]
+def _names(vectors: pl.DataFrame, universe: UniverseConfig) -> list[str]:
+    """The features of the vectors that go online."""
+    declared = feature_set(*universe.features).features
+    offline = {feature.name for feature in declared if not feature.online}
+    return [name for name in vectors.columns if name not in FEATURES.columns and name not in offline]
 
 
 def _matrix(vectors: pl.DataFrame, names: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
