@@ -172,6 +172,38 @@ def features_get(
 
 
 @app.command()
+def stream(
+    source: Annotated[str, typer.Option(help="replay or redis.")] = "replay",
+    universe: Annotated[str | None, typer.Option(help="Whose bars, sets and store.")] = None,
+    bars: Annotated[Path | None, typer.Option(help="Replay this Parquet file instead.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Sets; the universe's by default.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Replay from this session on, handed over to by a batch before it.")
+    ] = None,
+    key: Annotated[str, typer.Option(help="The Redis Stream; the server is $NOFX_REDIS_URL.")] = "bars",
+    bar_minutes: Annotated[int, typer.Option(help="Trades become bars of so many minutes.")] = 1,
+    state: Annotated[Path | None, typer.Option(help="Where to keep the state; goes on from it.")] = None,
+    save_every: Annotated[int, typer.Option(help="Moments between two saves.")] = 100,
+    home: Home = None,
+) -> None:
+    """Features of bars as they come, into the online store; goes on where it was stopped or killed."""
+    from nofx_pipelines.cli.stream import run_stream
+
+    run_stream(
+        resolve_home(home),
+        source=source,
+        universe=universe,
+        bars=bars,
+        sets=set_ or [],
+        start=start,
+        key=key,
+        bar_minutes=bar_minutes,
+        state=state,
+        save_every=save_every,
+    )
+
+
+@app.command()
 def anomalies(
     home: Home = None,
     universe: Annotated[str | None, typer.Option(help="One universe; all by default.")] = None,

@@ -79,6 +79,16 @@ def feature_inputs(
     return {day: value for day, value in chain.items() if start <= day < end}
 
 
+def replayed_bars(lake: Lake, universe: UniverseConfig, start: date | None, end: date | None) -> pl.DataFrame:
+    """The universe's adjusted bars of the sessions in ``[start, end)``, as its features were computed
+    from."""
+    inputs = _Inputs.read(lake, universe)
+    days = [d for d in inputs.rows if (start is None or d >= start) and (end is None or d < end)]
+    if not days:
+        return inputs.prices(date.max - _DAY, date.max - _DAY).collect()
+    return inputs.prices(min(days), max(days)).collect()
+
+
 @dataclass(frozen=True)
 class _Inputs:
     """The bars of one version, their adjustment, and the chain of fingerprints over both."""

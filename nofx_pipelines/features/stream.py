@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -83,6 +84,7 @@ class Stream:
         self._generated = self._generate(kernels if kernels is not None else default_folder())
         self._pushes = 0
         self._simple = can_generate(self.plan)
+        self.note: dict[str, Any] = {}
         self._checkpoint()
 
     def _generate(self, folder: Path | None) -> Generated | None:
@@ -265,9 +267,12 @@ class Stream:
         stream._checkpoint()
         return stream
 
-    def save(self, path: Path) -> None:
-        """Write everything to a file: portable numbers, a checksum, no pickle; whole or not at all."""
-        stream_file.write(path, self)
+    def save(self, path: Path, note: dict[str, Any] | None = None) -> None:
+        """Write everything to a file: portable numbers, a checksum, no pickle; whole or not at all.
+
+        ``note`` is anything that JSON holds; the loaded stream has it as `note`.
+        """
+        stream_file.write(path, self, note or {})
 
     @classmethod
     def load(

@@ -24,7 +24,7 @@ _PREFIX = struct.Struct("<8sIQ")
 _KEPT = ("seen", "last_ts", "since", "history", "history_ts", "last", "values", "newest")
 
 
-def write(path: Path, stream: Stream) -> None:
+def write(path: Path, stream: Stream, note: dict[str, Any]) -> None:
     """Write the stream beside ``path`` and rename it into place."""
     arrays: dict[str, Any] = {name: getattr(stream.lanes, name) for name in _KEPT}
     arrays["state"] = stream.state.values
@@ -37,6 +37,7 @@ def write(path: Path, stream: Stream) -> None:
         "instruments": list(stream.instruments),
         "depth": stream.depth,
         "checkpoints": len(stream.checkpoints),
+        "note": note,
         "arrays": [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()],
     }
     text = json.dumps(header).encode()
@@ -90,6 +91,7 @@ def read(path: Path, feature_set: FeatureSet | None, kernels: Path | None) -> St
         for k in range(header["checkpoints"])
     ]
     stream.mark()
+    stream.note = header["note"]
     return stream
 
 
