@@ -129,7 +129,7 @@ def _redis() -> object:
             "the redis package is not installed", hint="pip install 'nofx-pipelines[stream]'"
         ) from error
     url = os.environ.get("NOFX_REDIS_URL", "redis://127.0.0.1:6379/0")
-    return redis.Redis.from_url(url)
+    return redis.Redis.from_url(url, socket_timeout=None)  # a read waits for the next entry
 
 
 @dataclass
