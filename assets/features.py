@@ -21,10 +21,12 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         description=f"Feature sets {', '.join(universe.features)}, resumed from the session before",
         # the state of the session before stands for all earlier ones
         deps=[above(universe, "bars", back=1)],
+        checks=[("drift", "The newest sessions' features are distributed as those before (PSI)", False)],
     )
     def features(
         context: dg.AssetExecutionContext, config: StageOptions, lake: LakeResource
     ) -> dg.MaterializeResult:
+        from nofx_pipelines.features.drift import MUCH, feature_drift
         from nofx_pipelines.features.refresh import refresh_features
 
         store = lake.open()
@@ -38,11 +40,24 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
             code_version=STAGES["features"].version(universe),
             force=config.force,
         )
+        drift = feature_drift(store, universe)
+        moved = drift.moved if drift else []
+        check = dg.AssetCheckResult(
+            check_name="drift",
+            passed=not moved,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"above": MUCH, "moved": ", ".join(moved[:20]), "known": drift is not None},
+        )
         return materialized(
             store.table(universe.name, "features"),
             rows=result.rows,
             seconds=result.seconds,
-            more={"sessions_written": len(result.written), "sessions_fresh": len(result.fresh)},
+            more={
+                "sessions_written": len(result.written),
+                "sessions_fresh": len(result.fresh),
+                "psi": dg.MetadataValue.json(dict(list(drift.psi.items())[:20]) if drift else {}),
+            },
+            checks=[check],
         )
 
     return features

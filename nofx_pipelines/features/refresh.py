@@ -102,6 +102,8 @@ class _Inputs:
     actions: pl.DataFrame
     factors: pl.DataFrame
     """Adjustment factors of the actions, from the closes before them."""
+    groups: pl.DataFrame | None
+    """Sector and board of every instrument by date, where the features read them."""
     chain: dict[date, str]
     lineage: dict[str, int]
 
@@ -124,6 +126,9 @@ class _Inputs:
         contents = {day: stamp.content for day, stamp in stamps.items() if stamp.rows}
         written = lake.table(universe.name, "features").stamps()
         factors = stored_factors(lake, universe.name, universe.market).sort("ex_date", "instrument_id")
+        groups = _groups(lake, universe, features)
+        text = f"{features.version} {per_year!r}"
+        text += "" if groups is None else f" {groups.write_json()}"
         return cls(
             features=features,
             bars_per_year=per_year,
@@ -133,9 +138,8 @@ class _Inputs:
             rows={day: stamps[day].rows for day in contents},
             actions=_known_actions(actions),
             factors=factors,
-            chain=_chain(
-                sorted({*contents, *written}), contents, factors, f"{features.version} {per_year!r}"
-            ),
+            groups=groups,
+            chain=_chain(sorted({*contents, *written}), contents, factors, text),
             lineage={key: number for key, number in versions.items() if number is not None},
         )
 
@@ -147,13 +151,39 @@ class _Inputs:
     def prices(self, first: date, last: date) -> pl.LazyFrame:
         """Adjusted bars of the sessions ``[first, last]``."""
         bars = self.bars.scan(version=self.bars_version, start=first, end=last + _DAY)
-        return adjusted(bars, self.actions, self.factors)
+        return _grouped(adjusted(bars, self.actions, self.factors), self.groups)
 
     def compute(self, days: Sequence[date], state: FeatureState | None, *, snapshots: bool) -> FeatureResult:
         """Features of contiguous sessions."""
         bars = self.prices(days[0], days[-1]).collect()
         per_year = self.bars_per_year
         return compute(bars, self.features, state=state, bars_per_year=per_year, snapshots=snapshots)
+
+
+_GROUPS = ("sector", "board")
+
+
+def _groups(lake: Lake, universe: UniverseConfig, features: FeatureSet) -> pl.DataFrame | None:
+    """The instruments' groups, where one is read and the bars do not have it."""
+    table = lake.table(universe.market, "instruments")
+    if not set(_GROUPS) & set(features.program.columns) or not table.exists():
+        return None
+    wanted = table.scan().select("instrument_id", "valid_from", *_GROUPS).collect()
+    return wanted.sort("valid_from", "instrument_id")
+
+
+def _grouped(bars: pl.LazyFrame, groups: pl.DataFrame | None) -> pl.LazyFrame:
+    """Bars with the groups that their instruments had at their session."""
+    if groups is None:
+        return bars
+    return bars.sort("session_date").join_asof(
+        groups.lazy(),
+        left_on="session_date",
+        right_on="valid_from",
+        by="instrument_id",
+        strategy="backward",
+        check_sortedness=False,
+    )
 
 
 def _known_actions(table: LakeTable) -> pl.DataFrame:

@@ -47,6 +47,7 @@ CASES: dict[str, tuple[Expr, list[float | None]]] = {
     "sub": (close - open_, [-1, 0, 2, -8, N, N, N, 0, -2.25]),
     "mul": (close * open_, [2, 4, 3, -16, N, N, N, 0, -0.5]),
     "div": (close / open_, [0.5, 1, 3, -1, N, N, N, N, -0.125]),
+    "div by zero": (1 / close, [1, 0.5, 1 / 3, -0.25, N, 0.2, N, N, -4]),
     "pow": (close**open_, [1, 4, 3, 256, N, N, N, 1, 0.0625]),
     "pow of a negative number": (open_ * 0 + close**0.5 * 1, [1, 2**0.5, 3**0.5, N, N, N, N, 0, N]),
     "neg": (-close, [-1, -2, -3, 4, N, -5, N, 0, 0.25]),

@@ -14,7 +14,7 @@ from nofx_pipelines.errors import FeatureError, TableNotFound
 from nofx_pipelines.features import compute, feature_set
 from nofx_pipelines.features.refresh import feature_inputs, refresh_features
 from nofx_pipelines.lake.incremental import RefreshResult
-from nofx_pipelines.lake.schemas import BARS, CORPORATE_ACTIONS, EXCLUDED_SESSIONS
+from nofx_pipelines.lake.schemas import BARS, CORPORATE_ACTIONS, EXCLUDED_SESSIONS, INSTRUMENTS
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.adjust import adjusted
 from nofx_pipelines.market.sessions import calendar
@@ -229,3 +229,29 @@ def test_without_bars_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TableNotFound, match=r"cn_small/bars was never written.*nofx run --universe cn_small"):
         refresh(Lake(tmp_path))
     assert feature_inputs(Lake(tmp_path), UNIVERSE, FEED, date(2024, 1, 1), FOREVER) == {}
+
+
+def test_sectors_come_from_the_instruments_of_that_day(lake: Lake, bars: pl.DataFrame) -> None:
+    """A, B and C change their sector in the middle; the ranks in sectors follow from that session on."""
+    universe = UniverseConfig(name="cn_small", market="cn", freq="1d", features=("cross_section",))
+    names = sorted(bars["instrument_id"].unique())
+    turn = sessions(bars)[40]
+    rows = [
+        {"instrument_id": name, "valid_from": date(2000, 1, 1), "sector": "bank" if k % 2 else "food"}
+        for k, name in enumerate(names)
+    ]
+    rows += [{"instrument_id": name, "valid_from": turn, "sector": "food"} for name in names[:3]]
+    frame = pl.DataFrame(rows)
+    texts = dict.fromkeys(("symbol", "market", "exchange", "board", "asset_class", "name", "currency"), "x")
+    frame = frame.with_columns(**{n: pl.lit(t) for n, t in texts.items()}, lot_size=100.0, tick_size=0.01)
+    absent = [pl.lit(None).alias(name) for name in INSTRUMENTS.columns if name not in frame.columns]
+    table = lake.table(universe.market, "instruments")
+    table.overwrite(frame.with_columns(absent).select(*INSTRUMENTS.columns).cast(INSTRUMENTS.columns))  # type: ignore[arg-type]
+    refresh_features(lake, universe, FEED, start=date(2000, 1, 1), end=FOREVER, run_id="r", code_version="v")
+    known = frame.select("instrument_id", "valid_from", "sector").sort("valid_from")
+    joined = bars.sort("session_date").join_asof(
+        known, left_on="session_date", right_on="valid_from", by="instrument_id", check_sortedness=False
+    )
+    wanted = compute(joined, feature_set("cross_section"), bars_per_year=YEAR).frame
+    same_bits(stored(lake), wanted)
+    assert wanted["rank_in_sector_20"].null_count() < wanted.height

@@ -182,7 +182,7 @@ EVERY = set_of(
     recursive=recur(0.9, close * 0.1, close),
     record=cummax(high) - cummin(low) + cumprod(1 + _R),
     waiting=bars_since(_R < -0.01) + atan(_R),
-    parabolic=sar(high, low),
+    parabolic=sar(high, low) + sar(high, low, 0.1, 0.15),
     seasonal=volume / seasonal_mean(volume, minute_of_day / 10, 144, 3),
     scored=zscore(_R, 3) + demean(close) - cross_mean(volume),
     grouped=rank(_R, 2, group=sector) + zscore(volume, 2, group=sector),

@@ -180,7 +180,7 @@ def _called(code: int, a: float, b: float) -> float:
     if code == LOG:
         return row.safe_log(a)
     if code == EXP:
-        return row.finite(math.exp(a))
+        return row.finite(np.exp(a))
     if code == ATAN:
         return math.atan(a)
     return row.power(a, b)

@@ -47,7 +47,7 @@ def cached(compiler: Callable[..., Any], **options: Any) -> Callable[[Callable[.
 
 def first_call(dispatcher: Any, *args: Any) -> Any:
     """Call a cached function; of several processes that find it uncompiled one compiles, the others wait."""
-    if dispatcher.signatures:
+    if config.DISABLE_JIT or dispatcher.signatures:
         return dispatcher(*args)
     folder = _HERE / "__pycache__" / sources_hash()
     try:

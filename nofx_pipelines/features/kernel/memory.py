@@ -6,10 +6,12 @@ checked here.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.extending import intrinsic
 
 
@@ -57,3 +59,23 @@ def put_int(context: Any, address: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.int64), codegen
+
+
+if config.DISABLE_JIT:  # the same in plain Python, to step through a kernel or to break it on purpose
+    np.seterr(all="ignore")
+
+    def get(address: int, index: int) -> float:
+        """The float64 at ``index``."""
+        return np.float64(ctypes.c_double.from_address(int(address + 8 * index)).value)
+
+    def get_int(address: int, index: int) -> int:
+        """The int64 at ``index``."""
+        return ctypes.c_int64.from_address(int(address + 8 * index)).value
+
+    def put(address: int, index: int, value: float) -> None:
+        """Write a float64 at ``index``."""
+        ctypes.c_double.from_address(int(address + 8 * index)).value = value
+
+    def put_int(address: int, index: int, value: int) -> None:
+        """Write an int64 at ``index``."""
+        ctypes.c_int64.from_address(int(address + 8 * index)).value = value

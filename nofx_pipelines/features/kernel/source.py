@@ -54,7 +54,7 @@ _ELEMENTWISE = {
     "known": "row.known({0}, {1})",
     "sign": "row.sign({0})",
     "log": "row.safe_log({0})",
-    "exp": "row.finite(math.exp({0}))",
+    "exp": "row.finite(np.exp({0}))",
     "atan": "math.atan({0})",
     "pow": "row.power({0}, {1})",
 }

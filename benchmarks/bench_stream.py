@@ -1,0 +1,232 @@
+"""Features bar by bar: one symbol through the Python call, many at once, and a whole replay into the store.
+
+    python -m benchmarks.bench_stream
+
+Against TA-Lib's stream functions, talipp and river where they are installed (``pip install talipp river``),
+each with the indicators that it has. Gap masks are on: missing values are looked for in every step. One
+thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from benchmarks.bars import random_walks
+from benchmarks.timing import machine_table
+from nofx_pipelines.features import FeatureSet, feature_set
+from nofx_pipelines.features.feeds import Replay
+from nofx_pipelines.features.online.store import OnlineStore
+from nofx_pipelines.features.serving import serve
+from nofx_pipelines.features.stream import Stream
+
+F64 = NDArray[np.float64]
+YEAR = 243.0
+ROWS, WARM = 20_000, 2_000
+
+
+def prices(rows: int, seed: int = 0) -> dict[str, F64]:
+    """One symbol's bars."""
+    rng = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, rows)))
+    opened = close * np.exp(rng.normal(0, 0.002, rows))
+    volume = np.round(rng.lognormal(10, 1, rows))
+    high, low = np.maximum(close, opened) * 1.002, np.minimum(close, opened) * 0.998
+    return {
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": volume,
+        "amount": volume * close,
+    }
+
+
+def timed(call: Callable[[int], object], rows: int = ROWS) -> tuple[float, float]:
+    """p50 and p99 of a call a row, microseconds, the first ones left out."""
+    clock, took = time.perf_counter_ns, np.zeros(rows)
+    for k in range(rows):
+        begun = clock()
+        call(k)
+        took[k] = clock() - begun
+    return float(np.percentile(took[WARM:], 50)) / 1e3, float(np.percentile(took[WARM:], 99)) / 1e3
+
+
+def pushed(features: FeatureSet, kernels: Path | None) -> tuple[float, float]:
+    """Our stream, one symbol, the generated kernel where there is a folder for it."""
+    stream = Stream(features, ["A"], bars_per_year=YEAR, kernels=kernels)
+    if stream._generated is not None:
+        stream._generated.ready(600)
+    columns = prices(ROWS)
+    bars = np.ascontiguousarray(np.stack([columns[name] for name in stream.columns], axis=1))
+    out = np.empty(len(stream.outputs))
+    return timed(lambda k: stream.push("A", k, bars[k], out))
+
+
+def with_talib() -> tuple[float, float]:
+    """Seventeen of TA-Lib's stream functions, each on the window that it needs."""
+    from talib import stream as ta
+
+    b = prices(ROWS)
+
+    def call(k: int) -> None:
+        if k < 300:
+            return
+        o, h, lo, c, v = (b[n][k - 250 : k + 1] for n in ("open", "high", "low", "close", "volume"))
+        (
+            ta.SMA(c, 20),
+            ta.EMA(c, 20),
+            ta.WMA(c, 20),
+            ta.BBANDS(c, 20),
+            ta.RSI(c, 14),
+            ta.MACD(c),
+            ta.ATR(h, lo, c, 14),
+        )
+        (
+            ta.ADX(h, lo, c, 14),
+            ta.CCI(h, lo, c, 14),
+            ta.MOM(c, 10),
+            ta.ROC(c, 10),
+            ta.OBV(c, v),
+            ta.AD(h, lo, c, v),
+        )
+        ta.STOCH(h, lo, c), ta.WILLR(h, lo, c, 14), ta.MFI(h, lo, c, v, 14), ta.BOP(o, h, lo, c)
+
+    return timed(call, 6_000)
+
+
+def with_talipp() -> tuple[float, float]:
+    """Eight of talipp's indicators."""
+    from talipp.indicators import BB, EMA, MACD, RSI, SMA, StdDev, WMA, ROC  # noqa: I001
+
+    own = [SMA(20), EMA(20), WMA(20), BB(20, 2.0), RSI(14), MACD(12, 26, 9), StdDev(20), ROC(10)]
+    close = prices(ROWS)["close"].tolist()
+
+    def call(k: int) -> None:
+        for one in own:
+            one.add(close[k])
+
+    return timed(call, 6_000)
+
+
+def with_river() -> tuple[float, float]:
+    """Eight of river's rolling statistics."""
+    from river import stats, utils
+
+    rolled = [stats.Mean(), stats.Var(), stats.Sum()]
+    own = [utils.Rolling(one, window_size=20) for one in rolled]
+    own += [
+        stats.RollingMax(20),
+        stats.RollingMin(20),
+        stats.RollingQuantile(0.8, 20),
+        stats.EWMean(0.1),
+        stats.EWVar(0.1),
+    ]
+    close = prices(ROWS)["close"].tolist()
+
+    def call(k: int) -> None:
+        for one in own:
+            one.update(close[k])
+            one.get() if hasattr(one, "get") else None
+
+    return timed(call, 6_000)
+
+
+def one_symbol() -> None:
+    """One row of one symbol through the Python call."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("alpha158", "ta"):
+            features = feature_set(name)
+            for kind, kernels in (("generated", Path(folder)), ("table-driven", None)):
+                p50, p99 = pushed(features, kernels)
+                rows.append((f"NOFX {name}, {kind}", len(features.columns), p50, p99))
+    rows.append(("TA-Lib stream functions", 17, *with_talib()))
+    if find_spec("talipp"):
+        rows.append(("talipp", 8, *with_talipp()))
+    if find_spec("river"):
+        rows.append(("river", 8, *with_river()))
+    base = rows[0][2] / rows[0][1]
+    cells = [
+        (name, n, f"{p50:.2f}", f"{p99:.2f}", f"{1e3 * p50 / n:.0f}", f"{p50 / n / base:.1f}x")
+        for name, n, p50, p99 in rows
+    ]
+    header = ("one symbol, one bar", "outputs", "p50 us", "p99 us", "ns an output", "to the first")
+    print(machine_table("One bar of one symbol", header, cells))
+
+
+def many_symbols() -> None:
+    """alpha158 over all symbols of one close, without frames."""
+    features, cells = feature_set("alpha158"), []
+    for instruments in (10, 100, 1_000, 5_000, 10_000):
+        stream = Stream(features, [f"I{k:05d}" for k in range(instruments)], bars_per_year=YEAR)
+        at, rng = np.arange(instruments), np.random.default_rng(0)
+        price, took = 100 * np.ones(instruments), []
+        for k in range(90):
+            price = price * np.exp(rng.normal(0, 0.02, instruments))
+            own = {"close": price, "open": price * 1.001, "high": price * 1.01, "low": price * 0.99}
+            own |= {"volume": np.round(rng.lognormal(10, 1, instruments)), "amount": price * 1e4}
+            columns = np.stack([own[name] for name in stream.columns])
+            begun = time.perf_counter()
+            stream.lanes.moment(at, np.full(instruments, k), columns)
+            took.append(time.perf_counter() - begun)
+        late = np.array(took[61:]) * 1e3
+        memory = stream.lanes.memory.nbytes + stream.lanes.history.nbytes
+        p50, p99 = np.percentile(late, 50), np.percentile(late, 99)
+        cells.append(
+            (
+                f"{instruments:,}",
+                f"{p50:.2f}",
+                f"{p99:.2f}",
+                f"{1e6 * p50 / instruments:,.0f}",
+                f"{memory / instruments / 1e3:.0f}",
+            )
+        )
+    header = ("symbols", "p50 ms", "p99 ms", "ns a symbol", "kB a symbol")
+    print(machine_table("alpha158 over all symbols of one close", header, cells))
+
+
+def replayed() -> None:
+    """A replay of minute bars into the online store: frames, features, store and state."""
+    cells = []
+    for name, instruments in (("technical", 5_000), ("alpha158", 500)):
+        bars = random_walks(instruments, 70)
+        with tempfile.TemporaryDirectory() as folder:
+            stream = Stream(feature_set(name), bars["instrument_id"].unique().to_list(), bars_per_year=YEAR)
+            done = serve(stream, Replay(bars), OnlineStore(Path(folder) / "f.online"), None)
+        cells.append(
+            (
+                name,
+                f"{instruments:,}",
+                f"{done.bars_per_second:,.0f}",
+                f"{done.percentile(50) / 1e3:.1f}",
+                f"{done.percentile(99) / 1e3:.1f}",
+            )
+        )
+    header = ("features", "symbols", "bars a second", "p50 ms", "p99 ms")
+    print(
+        machine_table("nofx stream, replay: arrival of a moment to its vectors in the store", header, cells)
+    )
+
+
+def main() -> None:
+    """Print the tables."""
+    pl.Config.set_tbl_rows(0)
+    one_symbol()
+    many_symbols()
+    replayed()
+
+
+if __name__ == "__main__":
+    main()
