@@ -81,7 +81,7 @@ def main() -> None:
         bars = random_walks(instruments, length)
         _agree(compute(bars, ours, bars_per_year=243).frame, with_talib(bars))
         calls: dict[str, Callable[[], object]] = {
-            "NOFX, compute": lambda bars=bars: compute(bars, ours, bars_per_year=243),
+            "NOFX, compute": lambda bars=bars: compute(bars, ours, bars_per_year=243, threads=1),
             "TA-Lib, symbol by symbol": lambda bars=bars: with_talib(bars),
             "Polars expressions (our oracle)": lambda bars=bars: compute(
                 bars, ours, bars_per_year=243, engine="polars"

@@ -53,12 +53,14 @@ def compute(
     bars_per_year: float,
     engine: Literal["numba", "polars"] = "numba",
     snapshots: bool = False,
+    threads: int | None = None,
 ) -> FeatureResult:
     """Features of the traded bars; rows of all instruments of one ``ts_close`` belong into one call.
 
     ``bars``: rows of `bars` with adjusted prices, in any order. With ``state`` the bars go on where it
     ended, bit for bit as if all were computed at once; it is left as it was. FeatureError on bars that
-    lack columns, repeat a key or do not come after the state. The Polars engine is the independent
+    lack columns, repeat a key or do not come after the state. ``threads`` over instruments, all cores by
+    default; their number changes no bit. The Polars engine is the independent
     oracle: it takes whole histories only.
 
     >>> from datetime import datetime, timezone
@@ -77,7 +79,7 @@ def compute(
     rows = traded_rows(bars, feature_set.program.columns)
     if engine == "numba":
         days = np.unique(bars["session_date"].drop_nulls().to_physical().to_numpy().astype(np.int64))
-        return _incremental(rows, feature_set, state, bars_per_year, days if snapshots else None)
+        return _incremental(rows, feature_set, state, bars_per_year, days if snapshots else None, threads)
     if engine != "polars":
         raise FeatureError(f"no engine {engine!r}", hint='engine="numba" or engine="polars"')
     if state is not None or snapshots:
@@ -94,6 +96,7 @@ def _incremental(
     state: FeatureState | None,
     bars_per_year: float,
     days: I64 | None,
+    threads: int | None,
 ) -> FeatureResult:
     """The kernel over sorted rows; with ``days`` (since 1970) the state at the end of each."""
     program = feature_set.program
@@ -103,7 +106,8 @@ def _incremental(
     _refuse_the_past(arrays, end)
     stored = end.values[:, list(plan.layout.stored_slots)]
     before = Kept(stored, end.rows.copy(), end.last_ts.copy())
-    panel, noted = execute(plan, arrays, end, None if days is None else _session_ends(arrays))
+    ends = None if days is None else _session_ends(arrays)
+    panel, noted = execute(plan, arrays, end, ends, threads)
     values = pl.DataFrame([nullable(name, panel[row]) for name, row in plan.outputs])
     taken = None if days is None else _snapshots(end, arrays, days, before, noted)
     return FeatureResult(_framed(rows, feature_set, values), end, taken)

@@ -17,14 +17,15 @@ from nofx_pipelines.features import late, stream_file
 from nofx_pipelines.features.declaration import FeatureSet
 from nofx_pipelines.features.engine import plan_of
 from nofx_pipelines.features.generated import Generated, can_generate, default_folder
-from nofx_pipelines.features.lanes import Lanes
+from nofx_pipelines.features.lanes import FEW, Lanes
 from nofx_pipelines.features.panel import KEY, as_rows, nullable, traded_rows
 from nofx_pipelines.features.state import FeatureState
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
-BACK = 32
-"""Rows after which a checkpoint is taken; bars of two checkpoints back can still be corrected."""
+BACK, BACK_OF_FEW = 32, 128
+"""Rows after which a checkpoint is taken, of many and of few instruments; what came since the one before
+the last can still be corrected."""
 _UTC_US = pl.Datetime("us", "UTC")
 _PUSHES_A_LOOK = 1_024
 """Rows pushed between two looks at whether the generated kernel is ready."""
@@ -68,6 +69,7 @@ class Stream:
         *,
         bars_per_year: float,
         kernels: Path | None = None,
+        back: int | None = None,
     ) -> None:
         self.feature_set, self.bars_per_year = feature_set, bars_per_year
         self.plan = plan_of(feature_set.program)
@@ -75,8 +77,12 @@ class Stream:
         """The numbers of a bar that `push` takes, in order."""
         self.outputs = tuple(name for name, _ in self.plan.outputs)
         """The features in the order in which `push` gives them."""
-        self.depth = feature_set.lookback + 3 * BACK + 1
         self._names = tuple(sorted(set(instruments)))
+        few = len(self._names) <= FEW
+        self.back = back if back is not None else BACK_OF_FEW if few else BACK
+        """Rows between two checkpoints."""
+        self.depth = feature_set.lookback + 3 * self.back + 1
+        """Bars that are kept of every instrument."""
         self._index = {name: i for i, name in enumerate(self._names)}
         self.lanes = Lanes(self.plan, len(self._names), bars_per_year, self.depth)
         self.checkpoints: list[late.Checkpoint] = []
@@ -153,7 +159,7 @@ class Stream:
                 hint="stream.update(bars) takes late and corrected bars",
             )
         self._pushes += 1
-        if self._pushes >= _PUSHES_A_LOOK or self.lanes.seen[i] - self._marked[i] >= BACK:
+        if self._pushes >= _PUSHES_A_LOOK or self.lanes.seen[i] - self._marked[i] >= self.back:
             self._look()
         return out
 
@@ -161,7 +167,7 @@ class Stream:
         self._pushes = 0
         if self._generated is not None:
             self._generated.ready()
-        if (self.lanes.seen - self._marked).max(initial=0) >= BACK:
+        if (self.lanes.seen - self._marked).max(initial=0) >= self.back:
             self._checkpoint()
 
     def peek(self, bars: pl.DataFrame) -> pl.DataFrame:
@@ -316,7 +322,7 @@ class Stream:
         for end in ends.tolist():
             span = slice(first, end)
             out[:, span] = self.lanes.moment(at[span], times[span], columns[:, span])
-            if (self.lanes.seen[at[span]] - self._marked[at[span]]).max() >= BACK:
+            if (self.lanes.seen[at[span]] - self._marked[at[span]]).max() >= self.back:
                 self._checkpoint()
             first = end
         return at, times, out
@@ -325,7 +331,7 @@ class Stream:
         part, used = late.replay(self.plan, self.lanes, self._names, self.checkpoints, at, times, columns)
         del self.checkpoints[used + 1 :]
         self.mark()
-        if (self.lanes.seen - self._marked).max() >= BACK:
+        if (self.lanes.seen - self._marked).max() >= self.back:
             self._checkpoint()
         return part
 

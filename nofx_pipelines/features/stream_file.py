@@ -35,7 +35,7 @@ def write(path: Path, stream: Stream, note: dict[str, Any]) -> None:
         "set": stream.feature_set.name,
         "bars_per_year": stream.bars_per_year,
         "instruments": list(stream.instruments),
-        "depth": stream.depth,
+        "back": stream.back,
         "checkpoints": len(stream.checkpoints),
         "note": note,
         "arrays": [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()],
@@ -74,13 +74,12 @@ def read(path: Path, feature_set: FeatureSet | None, kernels: Path | None) -> St
             hint="compute the history again and hand it over: Stream.from_state(set, compute(...).state)",
         )
     stream = Stream(
-        feature_set, header["instruments"], bars_per_year=header["bars_per_year"], kernels=kernels
+        feature_set,
+        header["instruments"],
+        bars_per_year=header["bars_per_year"],
+        kernels=kernels,
+        back=header["back"],
     )
-    if header["depth"] != stream.depth:
-        raise FeatureError(
-            f"{path} keeps {header['depth']} rows, this code {stream.depth}",
-            hint="hand the history over again",
-        )
     lanes = stream.lanes
     if stream.plan.layout.slots:
         lanes.write(np.arange(len(stream.instruments)), arrays["state"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nofx_pipelines.errors import FeatureError, IntegrityError
 from nofx_pipelines.features import FeatureSet, close, compute, ema, feature_set, rank, ref, rolling_mean
 from nofx_pipelines.features.generated import Generated
-from nofx_pipelines.features.stream import BACK, Stream
+from nofx_pipelines.features.stream import Stream
 
 from .worlds import EVERY, YEAR, numbers, random_bars, same_bits, set_of
 
@@ -134,7 +134,7 @@ def test_late_and_corrected_bars_end_where_the_batch_does(seed: int, share: floa
     """Some bars come late, some come wrong first and right later."""
     rng = np.random.default_rng(seed)
     bars = random_bars(4, 70, seed=seed, suspended=0.1, missing=0.02)
-    stream, known = Stream(EVERY, NAMES[:4], bars_per_year=YEAR), []
+    stream, known = Stream(EVERY, NAMES[:4], bars_per_year=YEAR, back=int(rng.integers(20, 60))), []
     waiting: list[pl.DataFrame] = []
     for part in moments(bars):
         late = rng.random(part.height) < share
@@ -163,8 +163,8 @@ def test_late_and_corrected_bars_end_where_the_batch_does(seed: int, share: floa
 
 
 def test_a_bar_too_old_is_refused_and_nothing_has_changed() -> None:
-    bars = random_bars(2, BACK * 6, suspended=0)
-    stream = Stream(EVERY, NAMES[:2], bars_per_year=YEAR)
+    bars = random_bars(2, 60, suspended=0)
+    stream = Stream(EVERY, NAMES[:2], bars_per_year=YEAR, back=10)
     first, rest = moments(bars)[0], moments(bars)[1:]
     for part in rest:
         stream.update(part)
