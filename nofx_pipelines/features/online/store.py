@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError, TableNotFound
 from nofx_pipelines.features.online.layout import (
-    CHECK,
     EVENT,
     NAME_BYTES,
     VALUES,
@@ -26,11 +25,14 @@ from nofx_pipelines.features.online.layout import (
     create,
     open_file,
 )
+from nofx_pipelines.features.online.vectors import count, fill, read
 from nofx_pipelines.lake.schemas import UTC_US
 
 FIRST_CAPACITY = 64
 _PATIENCE = 1_000
 """Reads that a writer may overtake before a reader gives up."""
+_NOBODY: tuple[list[str], NDArray[np.int64], bool] = ([], np.zeros(0, np.int64), True)
+"""Nobody asked for: names, rows, whether they are distinct."""
 Status = Literal["fresh", "stale", "unknown"]
 
 
@@ -69,6 +71,7 @@ class OnlineStore:
         self._mapped: Mapped | None = None
         self._rows: dict[str, int] = {}
         self._columns: dict[str, int] = {}
+        self._asked: tuple[list[str], NDArray[np.int64], bool] = _NOBODY
 
     def put(
         self,
@@ -87,11 +90,12 @@ class OnlineStore:
         """
         matrix = np.ascontiguousarray(values, dtype=np.float64)
         times = np.asarray(event_times, dtype=np.int64)
-        _require_fitting(entities, times, names, matrix)
+        _require_fitting(entities, times, names, matrix, known=self._is_known(entities))
         with self._writing():
             mapped = self._ready_for(entities, version, tuple(names))
-            rows = np.fromiter((self._rows[name] for name in entities), dtype=np.int64, count=len(entities))
-            return _write(mapped, rows, times, matrix, time.time_ns() // 1_000 if now_us is None else now_us)
+            rows = self._placed(entities)
+            now = time.time_ns() // 1_000 if now_us is None else now_us
+            return _write(mapped, rows, times, matrix, now, distinct=self._asked[2])
 
     def get(self, entities: Sequence[str], names: Sequence[str] | None = None) -> Vectors:
         """The newest whole vectors of ``entities``; all features unless ``names`` are given.
@@ -101,18 +105,15 @@ class OnlineStore:
         mapped = self._current()
         wanted = mapped.names if names is None else tuple(names)
         columns = None if names is None else self._places(wanted)
-        rows = np.fromiter(
-            (self._rows.get(name, -1) for name in entities), dtype=np.int64, count=len(entities)
-        )
-        words = _read(mapped, np.where(rows < 0, 0, rows)) if mapped.capacity else None
-        assert words is not None
+        rows = self._placed(entities)
+        words = _read(mapped, rows)
         found = words[:, VALUES:].view("<f8")
         known = rows >= 0
         picked = found if columns is None else found[:, columns]
         return Vectors(
-            values=np.where(known[:, None], picked, np.nan),
-            event_time=np.where(known, words[:, EVENT].view("<i8"), 0),
-            written=np.where(known, words[:, WRITTEN].view("<i8"), 0),
+            values=picked if known.all() else np.where(known[:, None], picked, np.nan),
+            event_time=words[:, EVENT].view("<i8"),
+            written=words[:, WRITTEN].view("<i8"),
             known=known,
             version=mapped.version,
             names=wanted,
@@ -142,6 +143,45 @@ class OnlineStore:
         )
         return keys.hstack(pl.DataFrame(found.values, schema=list(found.names)).fill_nan(None))
 
+    def between(self, start_us: int, end_us: int) -> list[str]:
+        """Entities whose vector has its event time in ``[start_us, end_us)``, the oldest first."""
+        times = self._event_times(self._current())
+        inside = np.flatnonzero((times >= start_us) & (times < end_us))
+        names = list(self._rows)
+        return [names[row] for row in inside[np.argsort(times[inside], kind="stable")].tolist()]
+
+    def clean(self, now_us: int, ttl_us: int) -> int:
+        """Take out the entities whose vector is older than ``ttl_us``; how many. Readers follow by
+        themselves."""
+        if not self.path.exists():
+            return 0
+        with self._writing():
+            mapped = self._writable()
+            self._learn(mapped)
+            kept = np.flatnonzero(now_us - self._event_times(mapped) <= ttl_us)
+            gone = len(self._rows) - len(kept)
+            if gone:
+                self._replaced(mapped, kept, _room(len(kept)))
+        return gone
+
+    def statistics(self) -> dict[str, int]:
+        """Entities, features, room for entities, bytes, writes, and the oldest and newest event time."""
+        mapped = self._current()
+        times = self._event_times(mapped)
+        return {
+            "entities": len(self._rows),
+            "features": len(mapped.names),
+            "capacity": mapped.capacity,
+            "bytes": self.path.stat().st_size,
+            "writes": int(mapped.writes.sum()),
+            "oldest_us": int(times.min()) if len(times) else 0,
+            "newest_us": int(times.max()) if len(times) else 0,
+        }
+
+    def _event_times(self, mapped: Mapped) -> NDArray[np.int64]:
+        rows = np.arange(len(self._rows))
+        return np.asarray(_read(mapped, rows)[:, EVENT].view("<i8"))
+
     def entities(self) -> list[str]:
         """Every entity that was ever put, in the order of their first put."""
         self._current()
@@ -167,6 +207,7 @@ class OnlineStore:
 
     def _map(self, *, writable: bool) -> Mapped:
         self._mapped = open_file(self.path, writable=writable)
+        self._asked = _NOBODY
         self._rows, self._columns = {}, {name: k for k, name in enumerate(self._mapped.names)}
         return self._mapped
 
@@ -174,6 +215,21 @@ class OnlineStore:
         count = int(mapped.count[0])
         for row in range(len(self._rows), count):
             self._rows[bytes(mapped.entities[row]).decode()] = row
+
+    def _placed(self, entities: Sequence[str]) -> NDArray[np.int64]:
+        """The rows of entities, -1 for unknown ones; those asked last are remembered."""
+        names, found, _ = self._asked
+        if names != entities or (len(found) and found.min() < 0):
+            found = np.fromiter(
+                (self._rows.get(name, -1) for name in entities), dtype=np.int64, count=len(entities)
+            )
+            self._asked = (list(entities), found, len(np.unique(found)) == len(found))
+        return found
+
+    def _is_known(self, entities: Sequence[str]) -> bool:
+        """Whether these were asked last and all of them are here."""
+        names, found, _ = self._asked
+        return len(found) > 0 and names == entities and bool(found.min() >= 0)
 
     def _places(self, names: Sequence[str]) -> list[int]:
         unknown = [name for name in names if name not in self._columns]
@@ -192,18 +248,21 @@ class OnlineStore:
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-        self._mapped = None  # reads map it read-only again
 
     def _ready_for(self, entities: Sequence[str], version: str, names: tuple[str, ...]) -> Mapped:
         """The file mapped for writing, with room for ``entities`` and these features."""
         if not self.path.exists():
             create(self.path, version, names, _room(len(entities)))
-        mapped = self._map(writable=True)
+        mapped = self._writable()
         if (mapped.version, mapped.names) != (version, names):
             create(self.path, version, names, _room(len(entities)))
             mapped = self._map(writable=True)
         self._learn(mapped)
-        fresh = [name for name in dict.fromkeys(entities) if name not in self._rows]
+        fresh = (
+            []
+            if self._is_known(entities)
+            else [name for name in dict.fromkeys(entities) if name not in self._rows]
+        )
         if len(self._rows) + len(fresh) > mapped.capacity:
             mapped = self._grown(mapped, len(self._rows) + len(fresh))
         for name in fresh:
@@ -213,19 +272,30 @@ class OnlineStore:
             mapped.count[0] = row + 1
         return mapped
 
+    def _writable(self) -> Mapped:
+        """The mapping of the last put while the file is the same, else a new one."""
+        mapped = self._mapped
+        if mapped is not None and mapped.words.flags.writeable and mapped.inode == os.stat(self.path).st_ino:
+            return mapped
+        return self._map(writable=True)
+
     def _grown(self, old: Mapped, needed: int) -> Mapped:
         """The same vectors in a larger file, which takes the old one's place once it is whole."""
-        larger = self.path.with_suffix(".grown")
-        create(larger, old.version, old.names, _room(needed))
-        new, count = open_file(larger, writable=True), int(old.count[0])
-        new.entities[:count], new.writes[:count] = old.entities[:count], old.writes[:count]
-        new.words[:count] = old.words[:count]
-        new.count[0] = count
-        larger.replace(self.path)
         rows = self._rows
-        mapped = self._map(writable=True)
+        mapped = self._replaced(old, np.arange(int(old.count[0])), _room(needed))
         self._rows = rows
         return mapped
+
+    def _replaced(self, old: Mapped, kept: NDArray[np.int64], capacity: int) -> Mapped:
+        """A file with the kept rows in the place of this one, once it is whole."""
+        draft = self.path.with_suffix(".grown")
+        create(draft, old.version, old.names, capacity)
+        new, size = open_file(draft, writable=True), len(kept)
+        new.entities[:size], new.writes[:size] = old.entities[kept], old.writes[kept]
+        new.words[:size] = old.words[kept]
+        new.count[0] = size
+        draft.replace(self.path)
+        return self._map(writable=True)
 
 
 def _room(needed: int) -> int:
@@ -243,21 +313,17 @@ def _write(
     times: NDArray[np.int64],
     matrix: NDArray[np.float64],
     now_us: int,
+    *,
+    distinct: bool,
 ) -> int:
     """Fill the slots that are not in use, then count the writes."""
-    use = (mapped.writes[rows] & 1).astype(np.int64)
-    written = mapped.writes[rows] > 0
-    newer = ~written | (times >= mapped.words[rows, use, EVENT].view("<i8"))
-    if len(np.unique(rows)) < len(rows):
-        newer &= _last_of_each(rows, times)
-    rows, times, matrix, free = rows[newer], times[newer], matrix[newer], 1 - use[newer]
-    record = np.empty((len(rows), matrix.shape[1] + VALUES), dtype="<u8")
-    record[:, EVENT], record[:, WRITTEN] = times.view("<u8"), np.uint64(now_us)
-    record[:, VALUES:] = matrix.view("<u8")
-    record[:, CHECK] = _checksum(record)
-    mapped.words[rows, free] = record
-    mapped.writes[rows] += np.uint64(1)
-    return len(rows)
+    if not distinct:
+        last = _last_of_each(rows, times)
+        rows, times, matrix = rows[last], times[last], matrix[last]
+    newer = np.zeros(len(rows), np.bool_)
+    put = fill(mapped.words, mapped.writes, rows, times, matrix.view(np.uint64), now_us, newer)
+    count(mapped.writes, rows, newer)
+    return int(put)
 
 
 def _last_of_each(rows: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -269,24 +335,23 @@ def _last_of_each(rows: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[
 
 
 def _read(mapped: Mapped, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Whole slots ``[E, F + 3]``: taken again where a writer finished meanwhile."""
+    """Whole slots ``[E, F + 3]``, zeros for rows below 0: taken again where a writer finished meanwhile."""
+    words = np.empty((len(rows), mapped.words.shape[2]), np.uint64)
     for _ in range(_PATIENCE):
-        before = mapped.writes[rows]
-        words = mapped.words[rows, (before & 1).astype(np.int64)]
-        whole = (mapped.writes[rows] == before) & ((before == 0) | (words[:, CHECK] == _checksum(words)))
-        if whole.all():
-            return np.asarray(words)
+        if read(mapped.words, mapped.writes, rows, words):
+            return words
     raise FeatureError("writers overtook every read", kept="nothing was read", hint="write less often")
 
 
-def _checksum(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Exclusive or of a slot's other words, its place in the slot mixed in by the event time."""
-    return np.asarray(np.bitwise_xor.reduce(words[:, VALUES:], axis=1) ^ words[:, EVENT] ^ words[:, WRITTEN])
-
-
 def _require_fitting(
-    entities: Sequence[str], times: NDArray[np.int64], names: Sequence[str], matrix: NDArray[np.float64]
+    entities: Sequence[str],
+    times: NDArray[np.int64],
+    names: Sequence[str],
+    matrix: NDArray[np.float64],
+    *,
+    known: bool,
 ) -> None:
+    """``known`` entities were checked before."""
     if matrix.shape != (len(entities), len(names)) or times.shape != (len(entities),):
         raise FeatureError(
             f"{len(entities)} entities, {len(names)} features and {len(times)} times do not fit a matrix of "
@@ -295,7 +360,7 @@ def _require_fitting(
         )
     if len(set(names)) < len(names) or not names:
         raise FeatureError("feature names must be there, each once", kept="nothing was put")
-    for name in entities:
+    for name in () if known else set(entities):
         if not name or len(name.encode()) > NAME_BYTES or "\0" in name:
             raise FeatureError(
                 f"{name!r} is no entity: a name has 1 to {NAME_BYTES} bytes", kept="nothing was put"

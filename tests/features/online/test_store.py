@@ -256,3 +256,37 @@ def test_nothing_but_bytes_is_read(store: OnlineStore) -> None:
     put(store, ["a"], 1, 1.0)
     frame = store.get_online_features(["a"], None, now_us=2, ttl_us=10)
     assert frame.schema["f0"] == pl.Float64
+
+
+def test_the_stale_are_cleaned_and_readers_follow(store: OnlineStore) -> None:
+    reader = OnlineStore(store.path)
+    assert store.clean(0, 0) == 0
+    store.put(["A", "B", "C"], [100, 200, 300], "v", ["x"], [[1.0], [2.0], [3.0]])
+    assert reader.get(["A", "B", "C"]).known.all()
+    assert store.clean(now_us=350, ttl_us=200) == 1
+    found = reader.get(["A", "B", "C"])
+    assert found.known.tolist() == [False, True, True]
+    assert found.values[1:, 0].tolist() == [2.0, 3.0]
+    assert store.clean(now_us=350, ttl_us=200) == 0
+    store.put(["A"], [400], "v", ["x"], [[4.0]])
+    assert reader.get(["A", "C"]).values[:, 0].tolist() == [4.0, 3.0]
+    assert sorted(reader.entities()) == ["A", "B", "C"]
+
+
+def test_look_up_by_event_time_and_statistics(store: OnlineStore) -> None:
+    store.put(["A", "B", "C"], [300, 100, 200], "v", ["x", "y"], np.zeros((3, 2)))
+    assert store.between(100, 300) == ["B", "C"]
+    assert store.between(301, 900) == []
+    store.put(["B"], [500], "v", ["x", "y"], np.ones((1, 2)))
+    assert store.between(0, 1_000) == ["C", "A", "B"]
+    told = store.statistics()
+    assert (told["entities"], told["features"], told["writes"]) == (3, 2, 4)
+    assert (told["oldest_us"], told["newest_us"]) == (200, 500)
+    assert told["bytes"] == store.path.stat().st_size
+
+
+def test_names_are_checked_even_when_they_were_asked_for(store: OnlineStore) -> None:
+    store.put(["A"], [1], "v", ["x"], [[1.0]])
+    assert not store.get([""]).known.any()
+    with pytest.raises(FeatureError, match="is no entity"):
+        store.put([""], [2], "v", ["x"], [[1.0]])
