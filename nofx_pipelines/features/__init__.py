@@ -94,7 +94,7 @@ from nofx_pipelines.features.functions import (
 )
 
 if TYPE_CHECKING:
-    from nofx_pipelines.features.batch import FeatureResult, compute
+    from nofx_pipelines.features.batch import FeatureResult, compute, compute_chunks
     from nofx_pipelines.features.declaration import Feature, FeatureSet
     from nofx_pipelines.features.sets.registry import feature_set
     from nofx_pipelines.features.state import FeatureState
@@ -104,6 +104,7 @@ _LATER = {
     "FeatureSet": "declaration",
     "feature_set": "sets.registry",
     "compute": "batch",
+    "compute_chunks": "batch",
     "FeatureResult": "batch",
     "FeatureState": "state",
 }
@@ -124,6 +125,7 @@ __all__ = [
     "close",
     "close_minute",
     "compute",
+    "compute_chunks",
     "cross_mean",
     "cummax",
     "cummin",

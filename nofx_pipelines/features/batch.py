@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
@@ -88,6 +89,39 @@ def compute(
 
     exprs = {feature.name: feature.expr for feature in feature_set.features}
     return FeatureResult(_framed(rows, feature_set, evaluate(rows, exprs, bars_per_year)), None)
+
+
+def compute_chunks(
+    bars: pl.LazyFrame,
+    feature_set: FeatureSet,
+    *,
+    bars_per_year: float,
+    rows: int = 2_000_000,
+    threads: int | None = None,
+) -> Iterator[pl.DataFrame]:
+    """The same rows as `compute`, in parts of whole sessions of about ``rows`` bars: more than memory holds.
+
+    ``bars`` is scanned once for its sessions and once a part; a part goes on from the state of the one
+    before.
+
+    >>> from nofx_pipelines.features import Feature, close, ref
+    >>> gain = FeatureSet("mine", (Feature("gain", close - ref(close, 1), "price", "Change.", False),))
+    >>> days = pl.date_range(pl.date(2025, 1, 1), pl.date(2025, 1, 3), eager=True)
+    >>> at = days.cast(pl.Datetime("us", "UTC"))
+    >>> keys = {"instrument_id": "A", "ts_close": at, "session_date": days}
+    >>> bars = pl.LazyFrame({**keys, "close": [3.0, 5.0, 4.0]})
+    >>> [part["gain"].to_list() for part in compute_chunks(bars, gain, bars_per_year=243, rows=1)]
+    [[None], [2.0], [-1.0]]
+    """
+    sizes = bars.group_by("session_date").len().collect(engine="streaming").sort("session_date")
+    state: FeatureState | None = None
+    part = ((pl.col("len").cum_sum() - 1) // rows).alias("part")
+    for _, own in sizes.with_columns(part).group_by("part", maintain_order=True):
+        days = own["session_date"]
+        chunk = bars.filter(pl.col("session_date").is_between(days[0], days[-1])).collect(engine="streaming")
+        result = compute(chunk, feature_set, state=state, bars_per_year=bars_per_year, threads=threads)
+        state = result.state
+        yield result.frame
 
 
 def _incremental(

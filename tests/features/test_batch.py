@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features import close, compute, ema, rank, ref, rolling_mean, volume
+from nofx_pipelines.features.batch import compute_chunks
 from nofx_pipelines.features.resume import resume
 
 from .worlds import EVERY, YEAR, numbers, one_series, random_bars, same_bits, set_of
@@ -221,3 +223,14 @@ def test_a_history_that_is_too_short_is_refused() -> None:
         )
     with pytest.raises(FeatureError, match="bars a year, not 12"):
         resume(last, features, bars_per_year=12.0, history=bars)
+
+
+@pytest.mark.parametrize("rows", [1, 50, 10_000])
+def test_chunks_of_a_lazy_frame_are_the_whole(rows: int, tmp_path: Path) -> None:
+    bars = random_bars(5, 60, per_session=3, suspended=0.1)
+    bars.write_parquet(tmp_path / "bars.parquet")
+    parts = list(
+        compute_chunks(pl.scan_parquet(tmp_path / "bars.parquet"), EVERY, bars_per_year=YEAR, rows=rows)
+    )
+    assert len(parts) == {1: 60, 50: 17, 10_000: 1}[rows]
+    same_bits(pl.concat(parts), compute(bars, EVERY, bars_per_year=YEAR).frame)

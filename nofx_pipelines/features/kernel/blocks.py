@@ -4,6 +4,8 @@ A block's rows come in segments, each of one lane: a segment of 256 rows is an i
 segments of one row are a cross-section. What happens to a row depends on its own lane's earlier rows only,
 so blocks of any length and any mix give the same bits.
 
+Each operator has a loop of its own, alike as they are: its few changing numbers stay in registers through it.
+
 The state of ``w`` lanes lies in one flat array ``m``: slot ``k`` of lane ``s`` at ``k * w + s``, except for
 arrays that stand side by side (`steps.SIDE_BY_SIDE`), whose element ``j`` is at ``k * w + s * n + j``.
 """
