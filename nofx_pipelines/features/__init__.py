@@ -14,6 +14,7 @@ from nofx_pipelines.features.expr import Expr
 from nofx_pipelines.features.functions import (
     age,
     amount,
+    apply,
     atan,
     bars_per_year,
     bars_since,
@@ -117,6 +118,7 @@ __all__ = [
     "FeatureState",
     "age",
     "amount",
+    "apply",
     "atan",
     "bars_per_year",
     "bars_since",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from nofx_pipelines.features.applied import applied
 from nofx_pipelines.features.expr import Expr
 
 F64 = NDArray[np.float64]
@@ -213,6 +214,15 @@ def _seasonal(node: Expr, x: F64, slot: F64) -> F64:
     return out
 
 
+def _apply(node: Expr, *args: F64) -> F64:
+    key, n = str(node.params[0]), int(node.params[1])
+    out = np.full(len(args[0]), np.nan)
+    for t in range(len(out)):
+        windows = [np.array([lag[t] for lag in args[k : k + n]]) for k in range(0, len(args), n)]
+        out[t] = applied(key).value(windows)
+    return out
+
+
 BRUTE_FORCE: dict[str, Callable[..., F64]] = {
     "rolling_product": _product,
     "rolling_skew": _skew,
@@ -230,6 +240,7 @@ BRUTE_FORCE: dict[str, Callable[..., F64]] = {
     "rolling_corr": _pair,
     "rolling_beta": _pair,
     "rolling_beta_residual": _pair,
+    "apply": _apply,
     "recur": _recur,
     "sar": _sar,
     "seasonal_mean": _seasonal,

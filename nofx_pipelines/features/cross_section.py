@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from nofx_pipelines.features.applied import over_rows
+
 if TYPE_CHECKING:
     from nofx_pipelines.features.lower import Instruction
 
@@ -21,19 +23,23 @@ I64 = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Call:
-    """One operator over rows of a panel."""
+    """One operator over rows of a panel, or a Python function."""
 
     op: str
     args: tuple[int, ...]
     group: int | None
     target: int
     min_count: int
+    """Of `apply` the rows of its windows."""
+    function: str = ""
 
 
 def call_of(i: Instruction, rows: dict[int, int]) -> Call:
     """The call of an instruction whose registers lie in ``rows`` of a panel."""
-    wanted = 2 if i.op == "neutralise" else 1
     args = tuple(rows[a] for a in i.args)
+    if i.op == "apply":
+        return Call(i.op, args, None, rows[i.dst], int(i.params[1]), str(i.params[0]))
+    wanted = 2 if i.op == "neutralise" else 1
     group = args[wanted] if len(args) > wanted else None
     return Call(i.op, args[:wanted], group, rows[i.dst], int(i.params[0]))
 
@@ -42,6 +48,9 @@ def run(call: Call, panel: F64, moments: I64) -> None:
     """Write the values over ``panel`` float64 [rows, N]; ``moments`` int64 [N] number the times."""
     groups = moments
     args = [panel[a] for a in call.args]
+    if call.function:
+        panel[call.target] = over_rows(call.function, call.min_count, args)
+        return
     if call.group is not None:
         codes = panel[call.group]
         known = ~np.isnan(codes)

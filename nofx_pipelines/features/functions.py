@@ -8,7 +8,7 @@ log(close / ref(close, 5))
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.expr import Expr, Operand, as_expr, column, parameter
@@ -352,6 +352,26 @@ def cumsum(x: Expr) -> Expr:
 def age(x: Expr) -> Expr:
     """Rows since x was last valid: 0 when it is, null when it never was."""
     return Expr("age", (x,))
+
+
+def apply(function: Callable[..., float], n: int, *columns: Expr) -> Expr:
+    """A plain Python function of the last n values of each column: ``function(float64 [n], …) -> float``.
+
+    Called where all windows are whole. One that raises gives null there and is counted with what it said
+    (`applied.applied`); the other features go on. The version follows from the function's source text.
+
+    >>> def spread(x):
+    ...     return x.max() - x.min()
+    >>> apply(spread, 5, close).warm_up
+    4
+    """
+    from nofx_pipelines.features.applied import register
+
+    _rows(n, "n of apply", 1)
+    if not columns:
+        raise FeatureError("apply needs a column", hint="apply(function, 20, close)")
+    lags = tuple(ref(x, back) for x in columns for back in range(n - 1, -1, -1))
+    return Expr("apply", lags, (register(function), n))
 
 
 def _cross(op: str, args: Sequence[Expr], group: Expr | None, min_count: int) -> Expr:

@@ -102,6 +102,7 @@ _ROWS = (
     Operator("zscore", "cross", 1, params=("min_count",), optional=1),
     Operator("demean", "cross", 1, params=("min_count",), optional=1),
     Operator("cross_mean", "cross", 1, params=("min_count",), optional=1),
+    Operator("apply", "cross", 1, params=("function", "n"), optional=10_000),
     Operator("neutralise", "cross", 2, params=("min_count",), optional=1),
 )
 

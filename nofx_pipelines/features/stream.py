@@ -144,7 +144,9 @@ class Stream:
         i = self._index.get(instrument, -1)
         if i < 0 or not self._simple:
             raise FeatureError(
-                f"{instrument} is not in the stream" if i < 0 else "these features look across instruments",
+                f"{instrument} is not in the stream"
+                if i < 0
+                else "these features take more than one kernel's pass",
                 hint="stream.update(bars)",
             )
         kernel = self._generated.kernel if self._generated is not None else None

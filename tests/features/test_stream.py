@@ -258,7 +258,7 @@ def test_what_can_be_looked_at() -> None:
 
 def test_across_instruments_there_is_no_push() -> None:
     stream = Stream(set_of(r=rank(close)), ["A"], bars_per_year=YEAR)
-    with pytest.raises(FeatureError, match="look across instruments"):
+    with pytest.raises(FeatureError, match="more than one kernel's pass"):
         stream.push("A", 1, np.array([1.0]))
     with pytest.raises(FeatureError, match="not in the stream"):
         stream.push("B", 1, np.array([1.0]))
