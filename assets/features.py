@@ -46,7 +46,12 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
             check_name="drift",
             passed=not moved,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"above": MUCH, "moved": ", ".join(moved[:20]), "known": drift is not None},
+            metadata={
+                "above": MUCH,
+                "and_above": "what is usual for the feature",
+                "moved": ", ".join(moved[:20]),
+                "known": drift is not None,
+            },
         )
         return materialized(
             store.table(universe.name, "features"),

@@ -28,13 +28,15 @@ class Drift:
     """PSI of every scale-free feature, the largest first, and how many sessions stand behind it."""
 
     psi: dict[str, float]
+    usual: dict[str, float]
+    """The largest index that as many sessions of the reference had against all of it."""
     newest: int
     reference: int
 
     @property
     def moved(self) -> list[str]:
-        """Features whose index is above ``MUCH``."""
-        return [name for name, value in self.psi.items() if value > MUCH]
+        """Features whose index is above ``MUCH`` and above what is usual for them: slow ones wander."""
+        return [name for name, value in self.psi.items() if value > max(MUCH, self.usual[name])]
 
 
 def psi(reference: NDArray[np.float64], newest: NDArray[np.float64], bins: int = BINS) -> float:
@@ -70,7 +72,13 @@ def feature_drift(lake: Lake, universe: UniverseConfig) -> Drift | None:
     ]
     frame = table.scan(start=days[0]).select("session_date", *names).collect()
     new = frame["session_date"] >= days[-NEWEST]
-    return Drift(drift_of(frame.filter(~new), frame.filter(new), names), NEWEST, len(days) - NEWEST)
+    before, past = frame.filter(~new), days[:-NEWEST]
+    blocks = [past[k : k + NEWEST] for k in range(0, len(past) - NEWEST + 1, NEWEST)]
+    parts = [before.filter(pl.col("session_date").is_between(block[0], block[-1])) for block in blocks]
+    earlier = [drift_of(before, part, names) for part in parts]
+    found = drift_of(before, frame.filter(new), names)
+    usual = {name: max(one[name] for one in earlier) for name in found}
+    return Drift(found, usual, NEWEST, len(past))
 
 
 def drift_of(reference: pl.DataFrame, newest: pl.DataFrame, names: Sequence[str]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -56,3 +57,8 @@ def test_of_a_universe(finished_chain: Chain) -> None:
     assert values == sorted(values, reverse=True)
     assert all(value >= 0 for value in values)
     assert "sma_20" not in found.psi, "prices drift by themselves"
+    assert found.usual.keys() == found.psi.keys()
+    assert all(found.psi[name] > max(MUCH, found.usual[name]) for name in found.moved)
+    raised = replace(found, psi={name: found.usual[name] + 1 for name in found.psi})
+    assert raised.moved == list(found.psi)
+    assert replace(found, psi=found.usual).moved == []
