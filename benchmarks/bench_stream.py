@@ -27,7 +27,7 @@ from benchmarks.bars import random_walks
 from benchmarks.timing import machine_table
 from nofx_pipelines.features import FeatureSet, feature_set
 from nofx_pipelines.features.feeds import Replay
-from nofx_pipelines.features.online.store import OnlineStore
+from nofx_pipelines.features.online.mapped_store import MappedStore
 from nofx_pipelines.features.serving import serve
 from nofx_pipelines.features.stream import Stream
 
@@ -204,7 +204,7 @@ def replayed() -> None:
         bars = random_walks(instruments, 70)
         with tempfile.TemporaryDirectory() as folder:
             stream = Stream(feature_set(name), bars["instrument_id"].unique().to_list(), bars_per_year=YEAR)
-            done = serve(stream, Replay(bars), OnlineStore(Path(folder) / "f.online"), None)
+            done = serve(stream, Replay(bars), MappedStore(Path(folder) / "f.online"), None)
         cells.append(
             (
                 name,

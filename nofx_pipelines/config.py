@@ -144,6 +144,12 @@ class OnlineConfig:
 
     ttl_minutes: Annotated[int, Field(ge=1, le=10_000_000, examples=[5760])] | None = None
     """Age from which a vector is stale; None: four days for daily bars, one for others."""
+    backend: Literal["mapped", "lmdb", "redis"] = "mapped"
+    """A memory-mapped file, an LMDB file (every put on disk before it returns), or Redis (many machines)."""
+    limit_mib: Annotated[int, Field(ge=1, le=1_000_000, examples=[512])] | None = None
+    """Room for vectors; the least recently used leave when it is full. None: no limit."""
+    namespace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$", examples=["nofx"])] = "nofx"
+    """The prefix of the keys in Redis: one a home, where homes share a server."""
 
 
 @dataclass(frozen=True, config=_FROZEN)

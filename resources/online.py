@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.features.online.store import OnlineStore
 
 
@@ -18,8 +19,8 @@ class OnlineStoreResource(dg.ConfigurableResource["OnlineStoreResource"]):
         """The home."""
         return Path(self.home)
 
-    def open(self, universe: str) -> OnlineStore:
+    def open(self, universe: UniverseConfig) -> OnlineStore:
         """The store of ``universe``."""
-        from nofx_pipelines.features.online.refresh import store_of
+        from nofx_pipelines.features.online.backends import store_of
 
         return store_of(self.folder(), universe)

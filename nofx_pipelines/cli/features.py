@@ -22,20 +22,21 @@ if TYPE_CHECKING:
 
 def get_features(home: Path, universe: str, entities: list[str], names: list[str], format: str) -> None:
     """Print vectors; all entities and features unless some are named."""
-    from nofx_pipelines.features.online.refresh import store_of, ttl_us
+    from nofx_pipelines.features.online.backends import store_of
+    from nofx_pipelines.features.online.refresh import ttl_us
 
     config = load_config(home)
     if universe not in config.universes:
         raise ConfigError(
             f"no universe {universe!r} in nofx.toml", hint=f"one of {', '.join(config.universes)}"
         )
-    store = store_of(home, universe)
-    found = store.get_online_features(
-        entities or store.entities(),
-        names or None,
-        now_us=time.time_ns() // 1_000,
-        ttl_us=ttl_us(config.universes[universe]),
-    )
+    with store_of(home, config.universes[universe]) as store:
+        found = store.get_online_features(
+            entities or store.entities(),
+            names or None,
+            now_us=time.time_ns() // 1_000,
+            ttl_us=ttl_us(config.universes[universe]),
+        )
     write_frame(found, format)
 
 

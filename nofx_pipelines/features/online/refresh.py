@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from nofx_pipelines.config import UniverseConfig
-from nofx_pipelines.errors import TableNotFound
-from nofx_pipelines.features.online.store import OnlineStore
+from nofx_pipelines.errors import FeatureError, TableNotFound
+from nofx_pipelines.features.online.backends import store_of
 from nofx_pipelines.features.sets.registry import feature_set
 from nofx_pipelines.lake.schemas import FEATURES, ONLINE_FEATURES
 from nofx_pipelines.lake.store import Lake
@@ -31,11 +31,6 @@ class HandOver:
     features: int
     newest: datetime | None
     seconds: float
-
-
-def store_of(home: Path, universe: str) -> OnlineStore:
-    """The online store of a universe."""
-    return OnlineStore(home / "online" / universe / "features.online")
 
 
 def ttl_us(universe: UniverseConfig) -> int:
@@ -82,14 +77,15 @@ def hand_over(
     names = _names(vectors, universe)
     put = 0
     if vectors.height:
-        put = store_of(home, universe.name).put(
-            vectors["instrument_id"].to_list(),
-            vectors["ts_close"].dt.epoch("us").to_numpy(),
-            vectors["version"][-1],
-            names,
-            _matrix(vectors, names),
-            now_us=int(now.timestamp() * 1e6),
-        )
+        with store_of(home, universe) as store:
+            put = store.put(
+                vectors["instrument_id"].to_list(),
+                vectors["ts_close"].dt.epoch("us").to_numpy(),
+                vectors["version"][-1],
+                names,
+                _matrix(vectors, names),
+                now_us=int(now.timestamp() * 1e6),
+            )
     features = lake.table(universe.name, "features")
     version = features.version()
     lake.table(universe.name, "online_features").overwrite(
@@ -125,7 +121,8 @@ def differences(lake: Lake, home: Path, universe: UniverseConfig) -> list[str]:
         return []
     names, entities = _names(vectors, universe), vectors["instrument_id"].to_list()
     try:
-        found = store_of(home, universe.name).get(entities, names)
+        with store_of(home, universe) as store:
+            found = store.get(entities, names)
     except TableNotFound:
         return entities
     wanted, times = _matrix(vectors, names), vectors["ts_close"].dt.epoch("us").to_numpy()
@@ -138,9 +135,12 @@ def differences(lake: Lake, home: Path, universe: UniverseConfig) -> list[str]:
 
 
 def is_handed_over(lake: Lake, home: Path, universe: UniverseConfig) -> bool:
-    """Whether the store holds every vector that the table of features ends with."""
+    """Whether the store holds every vector that the table of features ends with, and says so."""
     table = lake.table(universe.name, "features")
-    return table.exists() and not differences(lake, home, universe)
+    try:
+        return table.exists() and not differences(lake, home, universe)
+    except FeatureError:  # a server that is away, a damaged vector: the hand-over itself says which
+        return False
 
 
 def _names(vectors: pl.DataFrame, universe: UniverseConfig) -> list[str]:

@@ -10,7 +10,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nofx_pipelines.features.online.layout import CHECK, EVENT, VALUES, WRITTEN
+from nofx_pipelines.features.online.layout import (
+    CHECK,
+    COUNTERS,
+    EVENT,
+    HITS,
+    MISSES,
+    USES,
+    VALUES,
+    WRITTEN,
+)
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
@@ -70,3 +79,24 @@ def read(words: U64, writes: U64, rows: I64, out: U64) -> bool:
             check ^= slot[k]
         whole = whole and check == 0 and writes[row] == before
     return whole
+
+
+@njit(**_COMPILE)
+def touch(uses: U64, writes: U64, rows: I64, known: NDArray[np.bool_], counted: bool) -> int:
+    """One more use of each of ``rows`` (below 0: unknown) in turn; hits and misses where ``counted``.
+
+    Marks in ``known`` whether there is a vector (a killed writer may leave a name alone); how many there are.
+    Processes that count at the same moment may lose a count of each other's; the order of uses stays.
+    """
+    now, hits = uses[USES], 0
+    for e in range(len(rows)):
+        known[e] = rows[e] >= 0 and writes[rows[e]] > 0
+        if known[e]:
+            now += np.uint64(1)
+            uses[COUNTERS + rows[e]] = now
+            hits += 1
+    uses[USES] = now
+    if counted:
+        uses[HITS] += np.uint64(hits)
+        uses[MISSES] += np.uint64(len(rows) - hits)
+    return hits

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nofx_pipelines.features.online.refresh import differences, is_handed_over, newest_vectors, store_of
+from nofx_pipelines.features.online.backends import store_of
+from nofx_pipelines.features.online.mapped_store import MappedStore
+from nofx_pipelines.features.online.refresh import differences, is_handed_over, newest_vectors
 from tests.chain import Chain
 
 
@@ -13,7 +15,7 @@ def test_the_store_holds_the_table_s_newest_rows_bit_for_bit(finished_chain: Cha
     chain = finished_chain
     assert differences(chain.lake, chain.home, chain.universe) == []
     features = chain.table("features").scan().collect()
-    store = store_of(chain.home, "cn")
+    store = store_of(chain.home, chain.universe)
     for name in store.entities():
         last = features.filter(pl.col("instrument_id") == name).sort("ts_close").row(-1, named=True)
         found = store.get([name])
@@ -25,7 +27,9 @@ def test_the_store_holds_the_table_s_newest_rows_bit_for_bit(finished_chain: Cha
 
 def test_a_lost_store_is_handed_over_again(chain: Chain) -> None:
     assert chain.stale() == []
-    store_of(chain.home, "cn").path.unlink()
+    store = store_of(chain.home, chain.universe)
+    assert isinstance(store, MappedStore)
+    store.path.unlink()
     assert chain.plan()["online_features"].reason == "the online store lacks vectors"
     chain.run()
     assert is_handed_over(chain.lake, chain.home, chain.universe)
@@ -34,7 +38,7 @@ def test_a_lost_store_is_handed_over_again(chain: Chain) -> None:
 
 def test_a_newer_streamed_vector_stays(chain: Chain) -> None:
     vectors = newest_vectors(chain.lake, chain.universe)
-    store, name = store_of(chain.home, "cn"), vectors["instrument_id"][0]
+    store, name = store_of(chain.home, chain.universe), vectors["instrument_id"][0]
     before = store.get([name])
     store.put([name], before.event_time + 60_000_000, before.version, before.names, before.values + 1.0)
     chain._online_features(chain._stamp("online_features"))
@@ -44,7 +48,7 @@ def test_a_newer_streamed_vector_stays(chain: Chain) -> None:
 
 def test_a_wrong_value_is_seen(chain: Chain) -> None:
     vectors = newest_vectors(chain.lake, chain.universe)
-    store, name = store_of(chain.home, "cn"), vectors["instrument_id"][2]
+    store, name = store_of(chain.home, chain.universe), vectors["instrument_id"][2]
     before = store.get([name])
     store.put([name], before.event_time, before.version, before.names, np.nextafter(before.values, np.inf))
     assert differences(chain.lake, chain.home, chain.universe) == [name]
