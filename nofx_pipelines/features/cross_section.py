@@ -17,6 +17,7 @@ from nofx_pipelines.features.applied import over_rows
 if TYPE_CHECKING:
     from nofx_pipelines.features.lower import Instruction
 
+_TIE = 1e-10
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
@@ -71,20 +72,40 @@ def rank(values: F64, groups: I64, min_count: int) -> F64:
     >>> rank(np.array([3.0, 1.0, 1.0, np.nan, 7.0]), np.zeros(5, np.int64), 4).tolist()
     [0.16666666666666663, -0.33333333333333337, -0.33333333333333337, nan, 0.5]
     """
+    order, position, size = _places(values, groups)
     out = np.full(len(values), np.nan)
+    out[order] = np.where(size >= min_count, position / np.maximum(size - 1, 1) - 0.5, np.nan)
+    return out
+
+
+def rank_share(values: F64, groups: I64, min_count: int) -> F64:
+    """Average rank within each group, from 1, by the group's size; ties within 1e-10 of its largest value.
+
+    >>> rank_share(np.array([3.0, 1.0, 1.0, np.nan, 7.0]), np.zeros(5, np.int64), 1).tolist()
+    [0.75, 0.375, 0.375, nan, 1.0]
+    """
+    order, position, size = _places(values, groups, _TIE)
+    out = np.full(len(values), np.nan)
+    out[order] = np.where(size >= min_count, (position + 1.0) / size, np.nan)
+    return out
+
+
+def _places(values: F64, groups: I64, tie: float = 0.0) -> tuple[I64, F64, I64]:
+    """Rows with values, by group and value; each one's place in its group from 0, ties averaged; its size.
+
+    Neighbours are ties that are at most ``tie`` times the group's largest absolute value apart.
+    """
     valid = np.flatnonzero(~np.isnan(values))
-    if len(valid) == 0:
-        return out
     order = valid[np.lexsort((values[valid], groups[valid]))]
+    if len(order) == 0:
+        return order, np.zeros(0), order
     group, value = groups[order], values[order]
     new_group = np.concatenate(([True], group[1:] != group[:-1]))
-    new_value = new_group | np.concatenate(([True], value[1:] != value[:-1]))
     first, size = _runs(new_group)
+    far = tie * np.maximum(np.abs(value[first]), np.abs(value[first + size - 1]))
+    new_value = new_group | np.concatenate(([True], value[1:] - value[:-1] > far[1:]))
     tie_first, tie_size = _runs(new_value)
-    position = tie_first - first + (tie_size - 1) / 2
-    wide = np.maximum(size - 1, 1)
-    out[order] = np.where(size >= min_count, position / wide - 0.5, np.nan)
-    return out
+    return order, tie_first - first + (tie_size - 1) / 2, size
 
 
 def cross_mean(values: F64, groups: I64, min_count: int) -> F64:
@@ -98,6 +119,19 @@ def cross_mean(values: F64, groups: I64, min_count: int) -> F64:
     if len(valid):
         mean = _sums(group, values[valid]) / count
         out[valid] = np.where(count >= min_count, mean, np.nan)[group]
+    return _finite(out)
+
+
+def cross_sum(values: F64, groups: I64, min_count: int) -> F64:
+    """The sum of each group, at its valid values.
+
+    >>> cross_sum(np.array([1.0, 3.0, np.nan]), np.zeros(3, np.int64), 1).tolist()
+    [4.0, 4.0, nan]
+    """
+    out = np.full(len(values), np.nan)
+    valid, group, count = _sorted(groups, values)
+    if len(valid):
+        out[valid] = np.where(count >= min_count, _sums(group, values[valid]), np.nan)[group]
     return _finite(out)
 
 
@@ -144,9 +178,11 @@ def neutralise(values: F64, against: F64, groups: I64, min_count: int) -> F64:
 
 _OPERATORS: dict[str, Callable[..., F64]] = {
     "rank": rank,
+    "rank_share": rank_share,
     "zscore": zscore,
     "demean": demean,
     "cross_mean": cross_mean,
+    "cross_sum": cross_sum,
     "neutralise": neutralise,
 }
 

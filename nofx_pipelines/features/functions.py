@@ -374,9 +374,9 @@ def apply(function: Callable[..., float], n: int, *columns: Expr) -> Expr:
     return Expr("apply", lags, (register(function), n))
 
 
-def _cross(op: str, args: Sequence[Expr], group: Expr | None, min_count: int) -> Expr:
+def _cross(op: str, args: Sequence[Expr], group: Expr | None, min_count: int, least: int = 2) -> Expr:
     grouped = (*args, group) if group is not None else tuple(args)
-    return Expr(op, grouped, (_rows(min_count, "min_count", 2),))
+    return Expr(op, grouped, (_rows(min_count, "min_count", least),))
 
 
 def rank(x: Expr, min_count: int = 5, *, group: Expr | None = None) -> Expr:
@@ -386,6 +386,14 @@ def rank(x: Expr, min_count: int = 5, *, group: Expr | None = None) -> Expr:
     ``sector``) among those of the same group.
     """
     return _cross("rank", (x,), group, min_count)
+
+
+def rank_share(x: Expr, min_count: int = 1, *, group: Expr | None = None) -> Expr:
+    """Rank among the instruments of the same ``ts_close`` by their number, in (0, 1]; ties are averaged.
+
+    Values no further apart than 1e-10 of the largest are ties: what is equal but for rounding ranks equal.
+    """
+    return _cross("rank_share", (x,), group, min_count, 1)
 
 
 def zscore(x: Expr, min_count: int = 5, *, group: Expr | None = None) -> Expr:
@@ -401,6 +409,11 @@ def demean(x: Expr, min_count: int = 2, *, group: Expr | None = None) -> Expr:
 def cross_mean(x: Expr, min_count: int = 2, *, group: Expr | None = None) -> Expr:
     """The mean of x over the instruments of the same ``ts_close``, or over its group's; null where x is."""
     return _cross("cross_mean", (x,), group, min_count)
+
+
+def cross_sum(x: Expr, min_count: int = 1, *, group: Expr | None = None) -> Expr:
+    """The sum of x over the instruments of the same ``ts_close``, or over its group's; null where x is."""
+    return _cross("cross_sum", (x,), group, min_count, 1)
 
 
 def neutralise(x: Expr, against: Expr, min_count: int = 5, *, group: Expr | None = None) -> Expr:

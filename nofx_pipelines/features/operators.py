@@ -99,9 +99,11 @@ _ROWS = (
     Operator("sar", "recursive", 2, params=("step", "largest")),
     Operator("seasonal_mean", "recursive", 2, params=("slots", "n")),
     Operator("rank", "cross", 1, params=("min_count",), optional=1),
+    Operator("rank_share", "cross", 1, params=("min_count",), optional=1),
     Operator("zscore", "cross", 1, params=("min_count",), optional=1),
     Operator("demean", "cross", 1, params=("min_count",), optional=1),
     Operator("cross_mean", "cross", 1, params=("min_count",), optional=1),
+    Operator("cross_sum", "cross", 1, params=("min_count",), optional=1),
     Operator("apply", "cross", 1, params=("function", "n"), optional=10_000),
     Operator("neutralise", "cross", 2, params=("min_count",), optional=1),
 )

@@ -125,6 +125,12 @@ def _since(hit: pl.Expr) -> pl.Expr:
     return _each(at - pl.when(hit).then(at).forward_fill())
 
 
+def _levels(x: pl.Expr) -> pl.Expr:
+    """Numbers of values, the same for those that lie next to each other within 1e-10 of the largest."""
+    apart = x.sort(nulls_last=True).diff() > 1e-10 * x.abs().max()
+    return apart.fill_null(value=False).cum_sum().gather(x.rank("ordinal") - 1)
+
+
 def _cross(node: Expr, args: list[pl.Expr]) -> pl.Expr:
     """The operators over the instruments of one close, those of one group where there is one."""
     wanted, keys = 2 if node.op == "neutralise" else 1, ["ts_close"]
@@ -137,9 +143,11 @@ def _cross(node: Expr, args: list[pl.Expr]) -> pl.Expr:
     count, dx, dy = x.count(), x - x.mean(), y - y.mean()
     values = {
         "rank": (x.rank("average") - 1) / (count - 1) - 0.5,
+        "rank_share": _levels(x).rank("average") / count,
         "zscore": pl.when(x.max() > x.min()).then(dx / x.std()),
         "demean": dx,
         "cross_mean": pl.when(there).then(x.mean()),
+        "cross_sum": pl.when(there).then(x.sum()),
         "neutralise": pl.when(y.max() > y.min()).then(dx - dy * ((dx * dy).sum() / (dy * dy).sum())),
     }
     return pl.when(count >= int(node.params[0])).then(values[node.op]).over(keys)
@@ -188,8 +196,10 @@ _LOWERINGS: dict[str, Lowering] = {
     "age": lambda node, args: _since(args[0].is_not_null()),
     "bars_since": lambda node, args: _since(args[0]),
     "rank": _cross,
+    "rank_share": _cross,
     "zscore": _cross,
     "demean": _cross,
     "cross_mean": _cross,
+    "cross_sum": _cross,
     "neutralise": _cross,
 }

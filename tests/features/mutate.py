@@ -90,6 +90,8 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "sar": (ROWS, "point, factor = high, min(factor + step, largest)", "point, factor = high, factor + step"),
     "seasonal": (ROWS, "max(1.0 / seen, 2.0 / (n + 1.0))", "1.0 / seen"),
     "cross rank": (CROSS, "position / wide - 0.5", "position / wide"),
+    "cross rank share": (CROSS, "(position + 1.0) / size", "position / size"),
+    "cross sum": (CROSS, "np.where(count >= min_count, _sums(group, values[valid]), np.nan)[group]", "np.where(count >= min_count, _sums(group, values[valid]) / count, np.nan)[group]"),
     "zscore": (CROSS, "np.sqrt(squares / (count - 1))", "np.sqrt(squares / count)"),
     "demean": (CROSS, "values - cross_mean(values, groups, min_count)", "values + cross_mean(values, groups, min_count)"),
     "cross mean": (CROSS, "_sums(group, values[valid]) / count\n        out", "_sums(group, values[valid])\n        out"),

@@ -20,6 +20,7 @@ from nofx_pipelines.features import (
     clip,
     close,
     cross_mean,
+    cross_sum,
     cummax,
     cummin,
     cumprod,
@@ -40,6 +41,7 @@ from nofx_pipelines.features import (
     neutralise,
     open_,
     rank,
+    rank_share,
     recur,
     ref,
     rolling_argmax,
@@ -185,6 +187,7 @@ EVERY = set_of(
     parabolic=sar(high, low) + sar(high, low, 0.1, 0.15),
     seasonal=volume / seasonal_mean(volume, minute_of_day / 10, 144, 3),
     scored=zscore(_R, 3) + demean(close) - cross_mean(volume),
+    shared=rank_share(_R) / cross_sum(abs(_R)) + rank_share(volume, 2, group=sector),
     grouped=rank(_R, 2, group=sector) + zscore(volume, 2, group=sector),
     neutral=neutralise(_R, log(volume), 3) + neutralise(close, volume, 2, group=sector),
 )

@@ -7,6 +7,7 @@ from operator import add
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.declaration import FeatureSet
+from nofx_pipelines.features.sets.alpha101 import ALPHA101
 from nofx_pipelines.features.sets.alpha158 import ALPHA158
 from nofx_pipelines.features.sets.alpha360 import ALPHA360
 from nofx_pipelines.features.sets.cross_section import CROSS_SECTION
@@ -16,7 +17,8 @@ from nofx_pipelines.features.sets.ta import TA
 from nofx_pipelines.features.sets.technical import TECHNICAL
 
 SETS: dict[str, FeatureSet] = {
-    found.name: found for found in (TECHNICAL, TA, ALPHA158, ALPHA360, INTRADAY, CRYPTO, CROSS_SECTION)
+    found.name: found
+    for found in (TECHNICAL, TA, ALPHA101, ALPHA158, ALPHA360, INTRADAY, CRYPTO, CROSS_SECTION)
 }
 """Every set by its name."""
 

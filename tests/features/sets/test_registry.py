@@ -15,13 +15,14 @@ from ..worlds import YEAR, random_bars, same_bits, worst  # noqa: TID252 (tests 
 
 def bars_of(name: str) -> pl.DataFrame:
     """Bars with every column that a set may read; minutes for ``intraday``."""
-    per_session, sessions = (40, 12) if name == "intraday" else (1, 150)
+    per_session, sessions = (40, 12) if name == "intraday" else (1, 400 if name == "alpha101" else 150)
+    whole = name in ("cross_section", "alpha101")  # needs most instruments at most times
     bars = random_bars(
         7,
         sessions,
         per_session=per_session,
-        suspended=0.01 if name == "cross_section" else 0.1,
-        missing=0.0 if name == "cross_section" else 0.03,
+        suspended=0.01 if whole else 0.1,
+        missing=0.0 if whole else 0.03,
         flat=0.1,
         seed=len(name),
     )
