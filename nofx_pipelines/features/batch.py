@@ -13,10 +13,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError
+from nofx_pipelines.features.clocks import TRADED
 from nofx_pipelines.features.declaration import FeatureSet
 from nofx_pipelines.features.engine import Rows, empty_state, execute, plan_of
 from nofx_pipelines.features.lower import Program
-from nofx_pipelines.features.panel import KEY, as_rows, nullable, traded_rows
+from nofx_pipelines.features.panel import KEY, as_rows, bar_rows, nullable
 from nofx_pipelines.features.state import FeatureState, encode_all, state_rows
 
 I64 = NDArray[np.int64]
@@ -77,7 +78,7 @@ def compute(
         raise FeatureError(
             f"bars_per_year = {bars_per_year!r} is not above 0", hint="calendar(market).bars_per_year"
         )
-    rows = traded_rows(bars, feature_set.program.columns)
+    rows = bar_rows(bars, feature_set.program.columns)
     if engine == "numba":
         days = np.unique(bars["session_date"].drop_nulls().to_physical().to_numpy().astype(np.int64))
         return _incremental(rows, feature_set, state, bars_per_year, days if snapshots else None, threads)
@@ -87,8 +88,8 @@ def compute(
         raise FeatureError("the polars engine keeps no state", hint='engine="numba", or the whole history')
     from nofx_pipelines.features.polars_engine import evaluate
 
-    exprs = {feature.name: feature.expr for feature in feature_set.features}
-    return FeatureResult(_framed(rows, feature_set, evaluate(rows, exprs, bars_per_year)), None)
+    values = evaluate(rows, feature_set.exprs, bars_per_year)
+    return FeatureResult(_framed(rows, feature_set, values), None)
 
 
 def compute_chunks(
@@ -149,7 +150,8 @@ def _incremental(
 
 def _framed(rows: pl.DataFrame, feature_set: FeatureSet, values: pl.DataFrame) -> pl.DataFrame:
     keys = rows.select(*KEY, pl.lit(feature_set.version).alias("version"))
-    return keys.hstack(values.select(feature_set.columns))
+    frame = keys.hstack(values.select(feature_set.columns))
+    return frame.filter(values[TRADED] == 1) if TRADED in values.columns else frame
 
 
 def _start(

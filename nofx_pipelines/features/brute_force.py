@@ -172,6 +172,23 @@ def _recur(node: Expr, a: F64, b: F64, seed: F64) -> F64:
     return out
 
 
+def _running_since(node: Expr, x: F64, start: F64) -> F64:
+    out = np.full(len(x), np.nan)
+    reduce: dict[str, Callable[[F64], float]] = {
+        "first_since": lambda v: v[0],
+        "sum_since": np.sum,
+        "max_since": np.max,
+        "min_since": np.min,
+    }
+    begin = 0
+    for t in range(len(x)):
+        begin = t if start[t] == 1.0 else begin
+        values = x[begin : t + 1][~np.isnan(x[begin : t + 1])]
+        if len(values):
+            out[t] = reduce[node.op](values)
+    return out
+
+
 def _sar(node: Expr, high: F64, low: F64) -> F64:
     step, largest = (float(p) for p in node.params)
     out = np.full(len(high), np.nan)
@@ -242,6 +259,7 @@ BRUTE_FORCE: dict[str, Callable[..., F64]] = {
     "rolling_beta_residual": _pair,
     "apply": _apply,
     "recur": _recur,
+    **dict.fromkeys(("first_since", "sum_since", "max_since", "min_since"), _running_since),
     "sar": _sar,
     "seasonal_mean": _seasonal,
 }

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nofx_pipelines.errors import FeatureError
+from nofx_pipelines.features.clocks import TRADED, Clock, on_one_clock
 from nofx_pipelines.features.expr import Expr
 from nofx_pipelines.features.lower import Program, lower
 
 UNITS = ("price", "shares", "money", "return", "ratio", "rank", "index", "count")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-_TAKEN = frozenset({"instrument_id", "ts_close", "session_date", "version"})
+_TAKEN = frozenset({"instrument_id", "ts_close", "session_date", "version", TRADED})
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Feature:
     scale_free: bool
     owner: str = "nofx"
     online: bool = True
+    clock: Clock = "row"
+    """What its windows count: the instrument's traded bars, or all bars of its calendar (`clocks`)."""
 
     @property
     def dtype(self) -> str:
@@ -45,13 +48,22 @@ class Feature:
     @property
     def version(self) -> str:
         """The hash of what it computes, whatever it is computed with."""
-        return lower({self.name: self.expr}).version
+        return lower(on_one_clock({self.name: (self.expr, self.clock)})).version
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name.lower() in _TAKEN:
             raise FeatureError(
                 f"feature name {self.name!r} is taken or not of letters, digits and _",
                 hint="name it return_5",
+            )
+        if self.clock not in ("row", "calendar"):
+            raise FeatureError(
+                f"clock {self.clock!r} of feature {self.name} is not known", hint="row or calendar"
+            )
+        if self.expr.clock:
+            raise FeatureError(
+                f"feature {self.name} has the rows of a condition only",
+                hint="bring it back with hold(y, when), or use resample(...)",
             )
         if self.unit not in UNITS:
             raise FeatureError(
@@ -62,6 +74,9 @@ class Feature:
 @dataclass(frozen=True)
 class FeatureSet:
     """Features that are computed together; ``a + b`` composes two sets.
+
+    What both declare alike is there once, as the first one writes it: names that differ in their case only
+    are one in SQL.
 
     >>> from nofx_pipelines.features import close, ref
     >>> change = Feature("change", close - ref(close, 1), "price", "Change of the close.", False)
@@ -81,8 +96,8 @@ class FeatureSet:
             )
 
     def __add__(self, other: FeatureSet) -> FeatureSet:
-        own = {(feature.name, feature.expr) for feature in self.features}
-        more = (feature for feature in other.features if (feature.name, feature.expr) not in own)
+        own = {(feature.name.lower(), feature.expr, feature.clock) for feature in self.features}
+        more = (f for f in other.features if (f.name.lower(), f.expr, f.clock) not in own)
         return FeatureSet(f"{self.name}+{other.name}", (*self.features, *more))
 
     def __getitem__(self, name: str) -> Feature:
@@ -104,7 +119,12 @@ class FeatureSet:
     @cached_property
     def program(self) -> Program:
         """The lowered program of all features."""
-        return lower({feature.name: feature.expr for feature in self.features})
+        return lower(self.exprs)
+
+    @cached_property
+    def exprs(self) -> dict[str, Expr]:
+        """What is computed, by name: the features, and ``traded`` where one counts all bars."""
+        return on_one_clock({feature.name: (feature.expr, feature.clock) for feature in self.features})
 
     @property
     def version(self) -> str:

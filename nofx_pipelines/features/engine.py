@@ -16,7 +16,7 @@ from nofx_pipelines.features.kernel.cache import first_call
 from nofx_pipelines.features.lower import Program, kind_of
 from nofx_pipelines.features.state import FeatureState
 from nofx_pipelines.features.steps import Layout, Step, layout_of
-from nofx_pipelines.features.tables import Fixed, Tables, grouped, tables_of, valued
+from nofx_pipelines.features.tables import Fixed, Tables, clustered, grouped, tables_of, valued
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -62,7 +62,7 @@ def plan_of(program: Program) -> Plan:
     outer = {register for _, register in program.outputs}
     outer |= {a for i in cross for a in (*i.args, i.dst)}
     outer |= {
-        a for s in layout.steps for a in s.args if code[a].stage < s.stage or kind_of(code[a].op) == "cross"
+        a for s in layout.steps for a in s.reads if code[a].stage < s.stage or kind_of(code[a].op) == "cross"
     }
     columns = [i.dst for i in code if i.op == "column"]
     made_outputs = [register for _, register in program.outputs]
@@ -111,7 +111,7 @@ def _pass(
     own = {slot for s in steps for slot in range(s.slot, s.slot + len(s.initial))}
     stored = [(slot, k) for k, slot in enumerate(layout.stored_slots) if slot in own]
     return Pass(
-        tables=tables_of(steps, places, fixed, moved),
+        tables=tables_of(clustered(steps), places, fixed, moved),
         grouped=tables_of(grouped(steps), places, fixed, moved),
         stored=np.array([slot for slot, _ in stored], np.int64),
         snapshot_columns=np.array([k for _, k in stored], np.int64),
@@ -206,7 +206,7 @@ def _run_pass(
             *(panel, offsets[first : last + 1], spans),
             one.tables.registers(state.bars_per_year, blocks.BLOCK),
             *(state.values[first:last], stored, snapshots),
-            np.zeros(plan.layout.line + blocks.BLOCK + 1),
+            np.zeros(blocks.scratch(plan.layout.line, blocks.BLOCK, 1)),
         )
 
     cuts = _cuts(spans, offsets, panel.shape[1], threads)

@@ -46,6 +46,8 @@ class Expr:
     """How many cross-sectional operators lie below: a pass over the instruments each."""
     recursive: bool = field(init=False)
     """Whether a state is needed besides the last ``lookback`` rows."""
+    clock: bytes | None = field(init=False)
+    """Which rows it has: all (empty), a condition's (its digest), or no own ones (None: constants)."""
 
     def __post_init__(self) -> None:
         operator = _checked(self.op, self.args)
@@ -53,7 +55,8 @@ class Expr:
         if operator.commutative:
             digests.sort()
         text = f"{self.op}|{self.params!r}|".encode()
-        reach = _reach(self.op, self.params)
+        clock = _clock(self.op, self.args)
+        reach = (0, _reach(self.op, self.params)[1]) if clock else _reach(self.op, self.params)
         warm_ups = [arg.warm_up for arg in self.args]
         if self.op in ("fill_null", "is_null"):
             warm_ups = [0]
@@ -62,7 +65,13 @@ class Expr:
         put(self, "lookback", reach[0] + max((arg.lookback for arg in self.args), default=0))
         put(self, "warm_up", reach[1] + max(warm_ups, default=0))
         put(self, "stage", max((arg.stage for arg in self.args), default=0) + (operator.kind == "cross"))
-        put(self, "recursive", operator.kind == "recursive" or any(arg.recursive for arg in self.args))
+        put(
+            self,
+            "recursive",
+            operator.kind in ("recursive", "clock") or any(arg.recursive for arg in self.args),
+        )
+
+        put(self, "clock", clock)
 
     @property
     def dtype(self) -> Dtype:
@@ -223,7 +232,7 @@ def _checked(op: str, args: tuple[Expr, ...]) -> Operator:
         raise FeatureError(f"no operator {op!r}", hint=f"use one of {sorted(OPERATORS)}")
     if not operator.arity <= len(args) <= operator.arity + operator.optional:
         raise FeatureError(f"{op} takes {operator.arity} operands, got {len(args)}")
-    wants: list[str] = ["boolean", "number", "number"] if op == "where" else [operator.takes] * len(args)
+    wants = _MIXED.get(op, [operator.takes] * len(args))
     for want, arg in zip(wants, args, strict=True):
         if want not in ("any", arg.dtype):
             raise FeatureError(
@@ -231,6 +240,38 @@ def _checked(op: str, args: tuple[Expr, ...]) -> Operator:
                 hint="compare first (a > b), or turn a condition into numbers with where(condition, 1, 0)",
             )
     return operator
+
+
+_MIXED: dict[str, list[str]] = {
+    "where": ["boolean", "number", "number"],
+    **{
+        op: ["number", "boolean"]
+        for op in ("sample", "hold", "first_since", "sum_since", "max_since", "min_since")
+    },
+}
+"""What the operands are where they are not all of one kind."""
+
+
+def _clock(op: str, args: tuple[Expr, ...]) -> bytes | None:
+    """The clock of a node; FeatureError where its operands have several."""
+    if op == "column":
+        return b""
+    if op in ("sample", "hold"):
+        x, when = args
+        own, back = (b"", when.digest) if op == "sample" else (when.digest, b"")
+        if when.clock != b"" or x.clock not in (own, None):
+            raise FeatureError(
+                f"{op} of `{x!r}` at `{when!r}` mixes clocks",
+                hint="sample(x, when) takes all rows, hold(y, when) what was sampled at the same when",
+            )
+        return back
+    clocks = {arg.clock for arg in args} - {None}
+    if len(clocks) > 1 or (OPERATORS[op].kind == "cross" and clocks - {b""}):
+        raise FeatureError(
+            f"{op} of {', '.join(f'`{arg!r}`' for arg in args)} mixes clocks",
+            hint="bring what was sampled back with hold(y, when) first",
+        )
+    return clocks.pop() if clocks else None
 
 
 _LEAST_VALUES = {

@@ -82,6 +82,11 @@ def atan(x: Operand) -> Expr:
     return Expr("atan", (as_expr(x),))
 
 
+def floor(x: Operand) -> Expr:
+    """The largest whole number that is not above x."""
+    return Expr("floor", (as_expr(x),))
+
+
 def power(x: Operand, exponent: Operand) -> Expr:
     """x to the power of ``exponent``; null where that is no real number."""
     return as_expr(x) ** exponent
@@ -333,6 +338,40 @@ def sar(high_: Expr, low_: Expr, step: float = 0.02, largest: float = 0.2) -> Ex
     if not (step >= 0 and largest >= 0):
         raise FeatureError(f"step = {step!r}, largest = {largest!r} must be 0 or more", hint="0.02 and 0.2")
     return Expr("sar", (high_, low_), (float(step), float(largest)))
+
+
+def first_since(x: Expr, start: Expr) -> Expr:
+    """The first valid x since ``start`` last held, that row included; of all rows before it ever did."""
+    return Expr("first_since", (x, start))
+
+
+def sum_since(x: Expr, start: Expr) -> Expr:
+    """The sum of x since ``start`` last held; a missing value adds nothing."""
+    return Expr("sum_since", (x, start))
+
+
+def max_since(x: Expr, start: Expr) -> Expr:
+    """The largest x since ``start`` last held."""
+    return Expr("max_since", (x, start))
+
+
+def min_since(x: Expr, start: Expr) -> Expr:
+    """The smallest x since ``start`` last held."""
+    return Expr("min_since", (x, start))
+
+
+def sample(x: Operand, when: Expr) -> Expr:
+    """x at the rows where ``when`` holds: windows of it count those rows only, until `hold` brings it back.
+
+    >>> hold(rolling_mean(sample(close, minute_of_day.equals(420)), 5), minute_of_day.equals(420)).clock
+    b''
+    """
+    return Expr("sample", (as_expr(x), when))
+
+
+def hold(y: Expr, when: Expr) -> Expr:
+    """What was computed of samples, at all rows: between two that ``when`` holds at, the last value."""
+    return Expr("hold", (y, when))
 
 
 def seasonal_mean(x: Expr, slot: Expr, slots: int, n: int) -> Expr:

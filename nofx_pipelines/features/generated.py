@@ -13,7 +13,7 @@ from typing import Any
 from nofx_pipelines.features.engine import Plan
 from nofx_pipelines.features.kernel.cache import sources_hash
 from nofx_pipelines.features.kernel.source import source_of
-from nofx_pipelines.features.tables import Fixed
+from nofx_pipelines.features.tables import Fixed, clustered
 
 _READY = ".ready"
 
@@ -39,7 +39,7 @@ def text_of(plan: Plan) -> str:
     }
     columns = [i.dst for i in code if i.op == "column"]
     outputs = [register for _, register in plan.program.outputs]
-    return source_of(plan.program.version, plan.layout.steps, columns, outputs, fixed)
+    return source_of(plan.program.version, clustered(plan.layout.steps), columns, outputs, fixed)
 
 
 class Generated:

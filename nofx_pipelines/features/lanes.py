@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.features import cross_section
 from nofx_pipelines.features.engine import Plan
-from nofx_pipelines.features.kernel import tiles
+from nofx_pipelines.features.kernel import blocks, tiles
 from nofx_pipelines.features.kernel.cache import first_call
 from nofx_pipelines.features.tables import valued
 
@@ -66,7 +66,7 @@ class Lanes:
         tables = self.plan.passes[k].grouped
         registers = tables.registers(self.bars_per_year, self.w)
         starts = np.arange(self.w + 1, dtype=np.int64)
-        line = np.zeros(self.plan.layout.line + self.w + 1)
+        line = np.zeros(blocks.scratch(self.plan.layout.line, self.w, self.w))
         self._kept += [registers, starts, line]
         arrays: dict[str, Any] = {"registers": registers, "starts": starts, "line": line}
         arrays |= {name: getattr(tables, name) for name in ("runs", "table", "numbers", "pool", "levels")}

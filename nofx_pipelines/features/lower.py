@@ -50,6 +50,8 @@ class Instruction:
     stage: int
     content: bytes
     replayed: bool
+    clock: int = -1
+    """The register of the condition at whose rows alone it runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +154,15 @@ class _Builder:
     def _append(self, op: str, args: tuple[int, ...], params: tuple[Param, ...], content: bytes) -> int:
         operands = [self.instructions[a] for a in args]
         stage = max((i.stage + (kind_of(i.op) == "cross") for i in operands), default=0)
-        replayed = kind_of(op) not in ("recursive", "cross") and all(i.replayed for i in operands)
+        replayed = kind_of(op) in ("leaf", "elementwise", "window") and all(i.replayed for i in operands)
+        clock = (
+            args[1]
+            if op == "sample"
+            else -1
+            if op == "hold"
+            else max((i.clock for i in operands), default=-1)
+        )
         self.instructions.append(
-            Instruction(op, len(self.instructions), args, params, stage, content, replayed)
+            Instruction(op, len(self.instructions), args, params, stage, content, replayed, clock)
         )
         return len(self.instructions) - 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["leaf", "elementwise", "window", "recursive", "cross"]
+Kind = Literal["leaf", "elementwise", "window", "recursive", "clock", "cross"]
 Dtype = Literal["number", "boolean"]
 
 
@@ -18,7 +18,8 @@ class Operator:
     """One operator.
 
     ``window`` looks at the last ``params[0]`` rows of one instrument, ``recursive`` at all of them
-    through a state, ``cross`` at all instruments of one ``ts_close``.
+    through a state, ``cross`` at all instruments of one ``ts_close``; ``clock`` goes to a slower clock or
+    back.
     """
 
     name: str
@@ -51,6 +52,7 @@ _ROWS = (
     Operator("log", "elementwise", 1),
     Operator("exp", "elementwise", 1),
     Operator("sqrt", "elementwise", 1),
+    Operator("floor", "elementwise", 1),
     Operator("atan", "elementwise", 1),
     Operator("minimum", "elementwise", 2, commutative=True),
     Operator("maximum", "elementwise", 2, commutative=True),
@@ -97,6 +99,12 @@ _ROWS = (
     Operator("age", "recursive", 1, takes="any"),
     Operator("bars_since", "recursive", 1, takes="boolean"),
     Operator("sar", "recursive", 2, params=("step", "largest")),
+    Operator("first_since", "recursive", 2),
+    Operator("sum_since", "recursive", 2),
+    Operator("max_since", "recursive", 2),
+    Operator("min_since", "recursive", 2),
+    Operator("sample", "clock", 2),
+    Operator("hold", "clock", 2),
     Operator("seasonal_mean", "recursive", 2, params=("slots", "n")),
     Operator("rank", "cross", 1, params=("min_count",), optional=1),
     Operator("rank_share", "cross", 1, params=("min_count",), optional=1),
@@ -117,8 +125,8 @@ BAR_COLUMNS = (
 )  # fmt: skip
 """Numbers of ``bars`` that an expression may read."""
 
-CLOCK_COLUMNS = ("open_minute", "close_minute", "session_day", "minute_of_day", "in_auction")
-"""Numbers made of a bar's own times and phase: minutes and days since 1970, minutes of the UTC day."""
+CLOCK_COLUMNS = ("open_minute", "close_minute", "session_day", "minute_of_day", "in_auction", "traded")
+"""Numbers made of a bar's times, phase and status: minutes and days since 1970, minutes of the UTC day."""
 
 OPTIONAL_COLUMNS = ("sector", "board", "funding_rate", "index_price")
 """What bars may hold besides: groups (texts become numbers that only their equality means) and what only

@@ -11,23 +11,31 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError
+from nofx_pipelines.features.clocks import TRADED
 from nofx_pipelines.features.engine import Rows
-from nofx_pipelines.features.operators import OPTIONAL_COLUMNS
+from nofx_pipelines.features.operators import CLOCK_COLUMNS, OPTIONAL_COLUMNS
 
 KEY = ("instrument_id", "ts_close", "session_date")
 
 
-def traded_rows(bars: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """The traded bars' keys and ``columns`` (Float64), sorted; FeatureError on what cannot be computed on."""
-    needed = (
-        *KEY,
-        *dict.fromkeys(_SOURCES.get(name, name) for name in columns if name not in OPTIONAL_COLUMNS),
-    )
+def bar_rows(bars: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """The traded bars' keys and ``columns`` (Float64), sorted; FeatureError on what cannot be computed on.
+
+    With ``traded`` among the columns all bars, those that were not traded without their numbers.
+    """
+    needed = (*KEY, *dict.fromkeys(_source(bars, name) for name in columns if name not in _OPTIONAL))
     missing = [name for name in needed if name not in bars.columns]
     if missing:
         raise FeatureError(f"bars lack {missing}", hint=f"they have {bars.columns}; pass the table bars")
-    traded = bars.filter(pl.col("status") == "traded") if "status" in bars.columns else bars
-    rows = traded.select(*KEY, *(_numbers(traded, name) for name in columns))
+    if TRADED in columns:
+        known = pl.when(_traded(bars)).then
+        numbers = [
+            _numbers(bars, n) if n in CLOCK_COLUMNS else known(_numbers(bars, n)).alias(n) for n in columns
+        ]
+        rows = bars.select(*KEY, *numbers)
+    else:
+        traded = bars.filter(_traded(bars)) if "status" in bars.columns else bars
+        rows = traded.select(*KEY, *(_numbers(traded, name) for name in columns))
     if not _in_order(rows):
         rows = rows.sort("instrument_id", "ts_close")
     twice = _repeated(rows)
@@ -48,12 +56,28 @@ _SOURCES = {
 }
 """The column of bars that a number is made of, where it is another."""
 _MINUTE = 60_000_000
+_OPTIONAL = (*OPTIONAL_COLUMNS, TRADED)
+"""Columns that bars need not have."""
+
+
+def _source(bars: pl.DataFrame, name: str) -> str:
+    """The column that a number is made of; the number itself where it was made before."""
+    made_of = _SOURCES.get(name, name)
+    return name if made_of not in bars.columns and name in bars.columns else made_of
+
+
+def _traded(bars: pl.DataFrame) -> pl.Expr:
+    return pl.col("status") == "traded" if "status" in bars.columns else pl.lit(value=True)
 
 
 def _numbers(bars: pl.DataFrame, name: str) -> pl.Expr:
     """A column of bars as numbers."""
-    source = pl.col(_SOURCES.get(name, name))
-    if name in ("open_minute", "close_minute"):
+    source = pl.col(_source(bars, name))
+    if name in _SOURCES and _source(bars, name) == name:
+        number = source.cast(pl.Float64)
+    elif name == TRADED:
+        number = source.cast(pl.Float64) if TRADED in bars.columns else _traded(bars).cast(pl.Float64)
+    elif name in ("open_minute", "close_minute"):
         number = source.dt.epoch("us") / _MINUTE
     elif name == "session_day":
         number = source.to_physical().cast(pl.Float64)

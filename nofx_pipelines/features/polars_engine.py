@@ -25,22 +25,54 @@ def evaluate(rows: pl.DataFrame, features: Mapping[str, Expr], bars_per_year: fl
     """
     names: dict[Expr, str] = {}
     depths: dict[Expr, int] = {}
-    layers: dict[int, list[pl.Expr]] = {}
-    written_out: dict[int, list[Expr]] = {}
+    layers: dict[int, list[Expr]] = {}
     for node in walk(*features.values()):
         depths[node] = 1 + max((depths[arg] for arg in node.args), default=0)
         names[node] = f"#{len(names)}"
-        args = [pl.col(names[arg]) for arg in node.args]
-        if node.op in BRUTE_FORCE:
-            written_out.setdefault(depths[node], []).append(node)
-        else:
-            layers.setdefault(depths[node], []).append(_node(node, args, bars_per_year).alias(names[node]))
-    frame = rows
-    for depth in range(1, 1 + max(depths.values(), default=0)):
-        nodes = written_out.get(depth, [])
-        columns = [_written_out(frame, node, [names[a] for a in node.args], names[node]) for node in nodes]
-        frame = frame.with_columns(*layers.get(depth, []), *columns)
-    return frame.select(pl.col(names[expr]).cast(pl.Float64).alias(name) for name, expr in features.items())
+        layers.setdefault(depths[node], []).append(node)
+    frames = {b"": rows.with_row_index("#row")}
+    for _, nodes in sorted(layers.items()):
+        for clock in {node.clock or b"" for node in nodes}:
+            own = [node for node in nodes if (node.clock or b"") == clock]
+            frame = frames[clock] if clock in frames else _sampled(frames[b""], names[own[0].args[1]])
+            columns = [_column(frame, frames, node, names, bars_per_year) for node in own]
+            frames[clock] = frame.with_columns(*columns)
+            if not clock:  # constants have every clock
+                constants = [node for node in own if node.clock is None]
+                for other in frames.keys() - {b""}:
+                    frames[other] = frames[other].with_columns(
+                        _column(frames[other], frames, node, names, bars_per_year) for node in constants
+                    )
+    return frames[b""].select(
+        pl.col(names[expr]).cast(pl.Float64).alias(name) for name, expr in features.items()
+    )
+
+
+def _sampled(frame: pl.DataFrame, when: str) -> pl.DataFrame:
+    """The rows at which the condition holds."""
+    return frame.filter(pl.col(when).fill_null(value=False))
+
+
+def _column(
+    frame: pl.DataFrame,
+    frames: Mapping[bytes, pl.DataFrame],
+    node: Expr,
+    names: Mapping[Expr, str],
+    bars_per_year: float,
+) -> pl.Expr | pl.Series:
+    """The values of a node, a column of the frame of its clock."""
+    args = [names[arg] for arg in node.args]
+    if node.op == "sample":
+        return frames[b""][args[0]].gather(frame["#row"]).alias(names[node])
+    if node.op == "hold":
+        sub = frames[node.args[1].digest]
+        place = sub.select("#row", place=pl.int_range(pl.len(), dtype=pl.Int64))
+        last = frame.select("instrument_id", "#row").join(place, on="#row", how="left", maintain_order="left")
+        at = last.select(pl.col("place").forward_fill().over("instrument_id"))["place"]
+        return sub[args[0]].gather(at).alias(names[node])
+    if node.op in BRUTE_FORCE:
+        return _written_out(frame, node, args, names[node])
+    return _node(node, [pl.col(arg) for arg in args], bars_per_year).alias(names[node])
 
 
 def _written_out(frame: pl.DataFrame, node: Expr, args: list[str], name: str) -> pl.Series:
@@ -166,6 +198,7 @@ _LOWERINGS: dict[str, Lowering] = {
     "exp": lambda node, args: args[0].exp(),
     "sqrt": lambda node, args: args[0].sqrt(),
     "atan": lambda node, args: args[0].arctan(),
+    "floor": lambda node, args: args[0].floor(),
     "minimum": _smaller,
     "maximum": _larger,
     "lt": lambda node, args: args[0] < args[1],

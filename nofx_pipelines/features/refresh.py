@@ -18,7 +18,7 @@ from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.errors import FeatureError, TableNotFound
 from nofx_pipelines.features.batch import FeatureResult, compute
 from nofx_pipelines.features.declaration import FeatureSet
-from nofx_pipelines.features.panel import traded_rows
+from nofx_pipelines.features.panel import bar_rows
 from nofx_pipelines.features.resume import missing_history, resume
 from nofx_pipelines.features.sets.registry import feature_set
 from nofx_pipelines.features.state import FeatureState
@@ -276,7 +276,7 @@ class _Run:
         while names and last >= 0:
             first = max(0, last + 1 - sessions)
             bars = self.inputs.prices(self.days[first], self.days[last])
-            rows = traded_rows(bars.filter(pl.col("instrument_id").is_in(names)).collect(), program.columns)
+            rows = bar_rows(bars.filter(pl.col("instrument_id").is_in(names)).collect(), program.columns)
             found.append(rows)
             names = missing_history(stored, pl.concat(found), program)
             last, sessions = first - 1, sessions * 4

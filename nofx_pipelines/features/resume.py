@@ -11,7 +11,7 @@ from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.declaration import FeatureSet
 from nofx_pipelines.features.engine import Rows, empty_state, plan_of, rebuild
 from nofx_pipelines.features.lower import Program
-from nofx_pipelines.features.panel import as_rows, traded_rows
+from nofx_pipelines.features.panel import as_rows, bar_rows
 from nofx_pipelines.features.state import FeatureState, StoredState, decode
 from nofx_pipelines.features.steps import layout_of
 
@@ -76,7 +76,7 @@ def _rebuild(
             raise FeatureError(
                 "compact states need the bars before them", hint="pass history=, the last lookback bars"
             )
-        tail = traded_rows(history.filter(pl.col("instrument_id").is_in(names)), program.columns)
+        tail = bar_rows(history.filter(pl.col("instrument_id").is_in(names)), program.columns)
         tail = tail.group_by("instrument_id", maintain_order=True).tail(program.lookback)
         arrays = as_rows(tail, program.columns, names)
         _check_history(program, arrays, part)

@@ -43,6 +43,13 @@ class Step:
     beside: int
     period: int
     phase: int
+    clock: int
+    """The register of the condition at whose rows alone it runs, -1 for all rows."""
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The registers that it needs, its condition's too."""
+        return self.args if self.clock < 0 else (*self.args, self.clock)
 
     @property
     def dst(self) -> int:
@@ -103,6 +110,7 @@ def layout_of(program: Program) -> Layout:
             beside=drawn.beside,
             period=drawn.period,
             phase=phase,
+            clock=-1 if drawn.op == "sample" else members[0].clock,  # it reads all rows
         )
         steps.append(step)
         slot += len(initial)
@@ -294,12 +302,15 @@ def _bare(initial: tuple[float, ...]) -> Callable[[list[Instruction]], _Drawn]:
 _ELEMENTWISE = (
     "add", "sub", "mul", "div", "pow", "neg", "abs", "sign", "log", "exp", "sqrt", "atan", "minimum",
     "maximum",
-    "lt", "le", "eq", "not", "and", "or", "where", "is_null", "fill_null", "known",
+    "floor", "lt", "le", "eq", "not", "and", "or", "where", "is_null", "fill_null", "known",
 )  # fmt: skip
 
 _FAMILIES: dict[str, Callable[[list[Instruction]], _Drawn]] = {
     **{op: _bare(()) for op in _ELEMENTWISE},
     **{op: _bare((0.0, 0.0)) for op in ("recur", "cumsum", "cumprod", "cummin", "cummax")},
+    **{op: _bare((0.0, 0.0)) for op in ("first_since", "sum_since", "max_since", "min_since")},
+    "sample": _bare(()),
+    "hold": _bare((_NAN,)),
     "age": _bare((_NAN,)),
     "bars_since": _bare((_NAN,)),
     "refs": _refs,

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features import late, stream_file
+from nofx_pipelines.features.applied import applied
+from nofx_pipelines.features.clocks import TRADED
 from nofx_pipelines.features.declaration import FeatureSet
 from nofx_pipelines.features.engine import plan_of
+from nofx_pipelines.features.expr import Expr, walk
 from nofx_pipelines.features.generated import Generated, can_generate, default_folder
 from nofx_pipelines.features.lanes import FEW, Lanes
-from nofx_pipelines.features.panel import KEY, as_rows, nullable, traded_rows
+from nofx_pipelines.features.panel import KEY, as_rows, bar_rows, nullable
 from nofx_pipelines.features.state import FeatureState
 
 F64 = NDArray[np.float64]
@@ -117,7 +120,7 @@ class Stream:
         checkpoint: nothing has changed then.
         """
         begun = time.perf_counter_ns()
-        rows = traded_rows(bars, self.columns)
+        rows = bar_rows(bars, self.columns)
         if rows.is_empty():
             nothing = np.zeros(0, np.int64)
             return self._framed([(nothing, nothing, np.zeros((len(self.outputs), 0)))], rows)
@@ -177,7 +180,7 @@ class Stream:
 
         One bar an instrument, after its last.
         """
-        rows = traded_rows(bars, self.columns)
+        rows = bar_rows(bars, self.columns)
         at = self._numbers(rows)
         arrays = as_rows(rows, self.columns, self._names)
         if len(np.unique(at)) < len(at) or (arrays.times <= self.lanes.last_ts[at]).any():
@@ -218,20 +221,29 @@ class Stream:
         return Window(bars[:, self.columns.index(column)], len(times) == n, newest)
 
     def statistics(self) -> pl.DataFrame:
-        """Of every feature: rows it needs, values so far, when the last; of the stream the time a row
-        took."""
+        """Of every feature: rows it needs, values so far, when the last, errors of its Python functions and
+        the last of them; of the stream the time a row took. `costs.costs` measures each feature by itself.
+        """
         had = self.lanes.values > 0
         mean = self._took_ns / self._rows / 1e3 if self._rows else None
-        return pl.DataFrame(
-            {
-                "feature": list(self.outputs),
-                "warm_up": [self.feature_set[name].expr.warm_up for name in self.outputs],
-                "values": self.lanes.values,
-                "last_computed": pl.Series(np.where(had, self.lanes.newest, 0)).cast(_UTC_US),
-                "mean_us": [mean] * len(self.outputs),
-                "worst_us": [self._worst_ns / 1e3] * len(self.outputs),
-            }
-        ).with_columns(last_computed=pl.when(pl.Series(had)).then("last_computed"))
+        exprs = self.feature_set.exprs
+        failed = [_failures(exprs[name]) for name in self.outputs]
+        return (
+            pl.DataFrame(
+                {
+                    "feature": list(self.outputs),
+                    "warm_up": [exprs[name].warm_up for name in self.outputs],
+                    "values": self.lanes.values,
+                    "last_computed": pl.Series(np.where(had, self.lanes.newest, 0)).cast(_UTC_US),
+                    "errors": [errors for errors, _ in failed],
+                    "last_error": pl.Series([last for _, last in failed], dtype=pl.String),
+                    "mean_us": [mean] * len(self.outputs),
+                    "worst_us": [self._worst_ns / 1e3] * len(self.outputs),
+                }
+            )
+            .with_columns(last_computed=pl.when(pl.Series(had)).then("last_computed"))
+            .filter(pl.col("feature").is_in(self.feature_set.columns))
+        )
 
     @property
     def state(self) -> FeatureState:
@@ -264,9 +276,7 @@ class Stream:
         lanes.write(np.arange(len(state.instruments)), state.values)
         lanes.seen[:], lanes.last_ts[:], lanes.since[:] = state.rows, state.last_ts, state.rows
         if history is not None:
-            rows = traded_rows(
-                history.filter(pl.col("instrument_id").is_in(state.instruments)), stream.columns
-            )
+            rows = bar_rows(history.filter(pl.col("instrument_id").is_in(state.instruments)), stream.columns)
             arrays = as_rows(rows, stream.columns, state.instruments)
             for i in range(len(state.instruments)):
                 span = slice(int(arrays.offsets[i]), int(arrays.offsets[i + 1]))
@@ -354,6 +364,8 @@ class Stream:
     def _framed(self, parts: list[late.Part], rows: pl.DataFrame) -> pl.DataFrame:
         frames = [self._frame(*part) for part in parts]
         frame = frames[0] if len(frames) == 1 else pl.concat(frames)
+        if TRADED in self.outputs:
+            frame = frame.filter(pl.col(TRADED) == 1)
         days = rows.select(*KEY)
         frame = frame.join(days, on=["instrument_id", "ts_close"], how="left", maintain_order="left")
         own = frame["ts_close"].dt.date()
@@ -371,3 +383,10 @@ class Stream:
         )
         own = [nullable(name, np.ascontiguousarray(values[k])) for k, name in enumerate(self.outputs)]
         return frame.hstack(own)
+
+
+def _failures(expr: Expr) -> tuple[int, str | None]:
+    """How often the Python functions in it have raised in this process, and what one said last."""
+    functions = [applied(str(node.params[0])) for node in walk(expr) if node.op == "apply"]
+    said = [one.last_error for one in functions if one.errors]
+    return sum(one.errors for one in functions), said[-1] if said else None

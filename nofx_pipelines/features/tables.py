@@ -66,7 +66,9 @@ def tables_of(
     for source, target in moved:
         drawn.copy(source, target)
     for place, step in enumerate(steps):
+        drawn.turn(step.clock)
         drawn.add(place, step)
+    drawn.turn(-1)
     table = np.array(drawn.table, np.int64).reshape(-1, blocks.FIELDS)
     return Tables(
         runs=_runs(table[:, 0]),
@@ -90,14 +92,15 @@ def _runs(codes: I64) -> I64:
 def grouped(steps: Sequence[Step]) -> list[Step]:
     """The steps with those of one operator together, as far as operands allow: the most ready ones first."""
     made = {register: place for place, step in enumerate(steps) for register, _ in step.outs}
-    needs = [{made[a] for a in step.args if a in made} for step in steps]
-    waiting, done, order = list(range(len(steps))), set[int](), list[int]()
+    needs = [{made[a] for a in step.reads if a in made} for step in steps]
+    waiting, done, order, clock = list(range(len(steps))), set[int](), list[int](), -1
     while waiting:
-        ready: dict[str, list[int]] = {}
+        ready: dict[tuple[int, str], list[int]] = {}
         for place in waiting:
             if needs[place] <= done:
-                ready.setdefault(steps[place].op, []).append(place)
-        chosen = max(ready.values(), key=len)
+                ready.setdefault((steps[place].clock, steps[place].op), []).append(place)
+        clock = clock if any(own == clock for own, _ in ready) else next(iter(ready))[0]
+        chosen = max((places for (own, _), places in ready.items() if own == clock), key=len)
         order += chosen
         done |= set(chosen)
         waiting = [place for place in waiting if place not in done]
@@ -105,7 +108,26 @@ def grouped(steps: Sequence[Step]) -> list[Step]:
 
 
 def _last_uses(steps: Sequence[Step]) -> dict[int, int]:
-    return {a: place for place, step in enumerate(steps) for a in step.args}
+    """The last step that needs each register, its condition's too."""
+    return {a: place for place, step in enumerate(steps) for a in step.reads}
+
+
+def clustered(steps: Sequence[Step]) -> list[Step]:
+    """The steps in their order, those of one clock together as far as operands allow."""
+    if all(step.clock < 0 for step in steps):
+        return list(steps)
+    made = {register for step in steps for register, _ in step.outs}
+    waiting, order, clock = list(steps), list[Step](), -1
+    while waiting:
+        ready = [s for s in waiting if not made.intersection(s.reads)]
+        own = [s for s in ready if s.clock == clock]
+        if not own:
+            clock = ready[0].clock
+            continue
+        order.append(own[0])
+        waiting.remove(own[0])
+        made -= {register for register, _ in own[0].outs}
+    return order
 
 
 @dataclass
@@ -123,6 +145,14 @@ class _Drawn:
     """Where the program's registers lie in the kernel's."""
     free: list[int] = field(default_factory=list)
     width: int = 0
+    clock: int = -1
+
+    def turn(self, clock: int) -> None:
+        """Go on with the rows of a condition, or with all rows (-1)."""
+        if clock != self.clock:
+            at = -1 if clock < 0 else self._operand(clock)
+            self._row((blocks.TURN, 0, at, *[0] * 6), (0.0, 0.0))
+            self.clock = clock
 
     def add(self, place: int, step: Step) -> None:
         """The step's row, with the loads before it and the saves after it."""
@@ -138,7 +168,8 @@ class _Drawn:
         for at, register, _ in made:
             for place_in_panel in self.rows.get(register, ()):
                 self._row((blocks.SAVE, place_in_panel, at, *[0] * 6), (0.0, 0.0))
-        done = {r for r in (*step.args, *(r for r, _ in step.outs)) if self.last.get(r, place) <= place}
+        used = (*step.reads, *(r for r, _ in step.outs))
+        done = {r for r in used if self.last.get(r, place) <= place}
         self.free += [self.at[r] for r in sorted(done - set(self.fixed)) if r >= 0]
 
     def copy(self, source: int, target: int) -> None:

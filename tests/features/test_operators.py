@@ -88,9 +88,9 @@ def test_by_hand(name: str, engine: str) -> None:
 def test_both_engines_know_every_operator() -> None:
     composed = {"rolling_mean", "rolling_std"}
     known = {name for name, row in OPERATORS.items() if row.kind != "leaf"}
-    assert set(_LOWERINGS) | set(BRUTE_FORCE) == known
+    assert set(_LOWERINGS) | set(BRUTE_FORCE) | {"sample", "hold"} == known
     crossing = {name for name, row in OPERATORS.items() if row.kind == "cross"}
     steps = {_FUSED.get(name, name) for name in known - composed - crossing}
-    assert set(_FAMILIES) == steps | {"known"} == set(blocks.CODES) - {"load", "save"}
+    assert set(_FAMILIES) == steps | {"known"} == set(blocks.CODES) - {"load", "save", "turn"}
     assert steps | {"known"} == set(_ELEMENTWISE) | set(_STATEFUL)
     assert set(cross_section._OPERATORS) == crossing - {"apply"}

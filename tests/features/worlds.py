@@ -31,11 +31,16 @@ from nofx_pipelines.features import (
     ewm,
     exp,
     fill_null,
+    first_since,
+    floor,
     high,
+    hold,
     is_null,
     log,
     low,
+    max_since,
     maximum,
+    min_since,
     minimum,
     minute_of_day,
     neutralise,
@@ -44,6 +49,7 @@ from nofx_pipelines.features import (
     rank_share,
     recur,
     ref,
+    resample,
     rolling_argmax,
     rolling_argmin,
     rolling_beta,
@@ -68,11 +74,13 @@ from nofx_pipelines.features import (
     rolling_sum,
     rolling_var,
     rolling_wmean,
+    sample,
     sar,
     seasonal_mean,
     sector,
     sign,
     sqrt,
+    sum_since,
     volume,
     where,
     wilder,
@@ -141,6 +149,7 @@ def set_of(**exprs: Expr) -> FeatureSet:
 
 
 _R = log(close / ref(close, 1))
+_DOWN, _MANY = _R < 0, volume > 20_000
 
 EVERY = set_of(
     arithmetic=(open_ - close) / (high - low) * 2 + amount,
@@ -185,6 +194,16 @@ EVERY = set_of(
     record=cummax(high) - cummin(low) + cumprod(1 + _R),
     waiting=bars_since(_R < -0.01) + atan(_R),
     parabolic=sar(high, low) + sar(high, low, 0.1, 0.15),
+    floored=floor(close * 3) + floor(_R * 100),
+    begun=first_since(open_, _DOWN)
+    + sum_since(volume, _DOWN)
+    + max_since(high, _DOWN)
+    - min_since(low, _DOWN),
+    sampled=hold(rolling_mean(sample(close, _DOWN), 4) + ref(sample(volume, _DOWN), 2), _DOWN),
+    slower=resample(rolling_std(close / open_, 3) + ema(high - low, 4) + rolling_rank(volume, 5, 2)),
+    sampled_twice=hold(wilder(sample(hold(sample(close, _DOWN) - 1, _DOWN), _MANY), 3), _MANY)
+    + hold(cumsum(sample(close, _MANY)), _MANY),
+    sampled_ranks=rank(hold(ema(sample(rank(close, 2), _DOWN), 3) * sample(volume, _DOWN), _DOWN), 2),
     seasonal=volume / seasonal_mean(volume, minute_of_day / 10, 144, 3),
     scored=zscore(_R, 3) + demean(close) - cross_mean(volume),
     shared=rank_share(_R) / cross_sum(abs(_R)) + rank_share(volume, 2, group=sector),
@@ -227,6 +246,9 @@ def numbers(depth: int = 3) -> st.SearchStrategy[Expr]:
                     minimum,
                     maximum,
                     fill_null,
+                    lambda a, b: max_since(a, a < b),
+                    lambda a, b: hold(rolling_mean(sample(a, a < b), 3, 1), a < b),
+                    lambda a, b: hold(ema(sample(a, b <= close), 2), b <= close),
                     lambda a, b: where(a < b, a, b),
                     lambda a, b: where((a <= b) | is_null(a), b, 1),
                 ]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.features.kernel import rows as row
 from nofx_pipelines.features.kernel.cache import cached
-from nofx_pipelines.features.kernel.memory import get, get_int, put
+from nofx_pipelines.features.kernel.memory import get, get_int, put, put_int
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -35,17 +35,18 @@ FIELDS = 9
 # fmt: off
 OPS = (
     "add", "sub", "mul", "div", "neg", "abs", "sqrt", "minimum", "maximum", "lt", "le", "eq", "and", "or",
-    "where", "is_null", "fill_null", "not", "known", "sign", "log", "exp", "pow", "atan", "load", "save",
+    "where", "is_null", "fill_null", "not", "known", "sign", "log", "exp", "pow", "atan", "floor",
+    "load", "save", "turn",
     "refs", "counts", "sum", "product", "min", "max", "highest", "lowest", "var", "shape", "trend", "pair",
     "mad", "order", "ewm", "decayed", "recur", "cumsum", "cumprod", "cummin", "cummax", "age", "bars_since",
-    "sar", "seasonal",
+    "sar", "seasonal", "first_since", "sum_since", "max_since", "min_since", "sample", "hold",
 )
 (
     ADD, SUB, MUL, DIV, NEG, ABS, SQRT, MINIMUM, MAXIMUM, LT, LE, EQ, AND, OR,
-    WHERE, IS_NULL, FILL_NULL, NOT, KNOWN, SIGN, LOG, EXP, POW, ATAN, LOAD, SAVE,
-    REFS, COUNTS, SUM, PRODUCT, MIN, MAX, HIGHEST, LOWEST, VAR, SHAPE, TREND, PAIR,
+    WHERE, IS_NULL, FILL_NULL, NOT, KNOWN, SIGN, LOG, EXP, POW, ATAN, FLOOR,
+    LOAD, SAVE, TURN, REFS, COUNTS, SUM, PRODUCT, MIN, MAX, HIGHEST, LOWEST, VAR, SHAPE, TREND, PAIR,
     MAD, ORDER, EWM, DECAYED, RECUR, CUMSUM, CUMPROD, CUMMIN, CUMMAX, AGE, SINCE,
-    SAR, SEASONAL,
+    SAR, SEASONAL, FIRST_SINCE, SUM_SINCE, MAX_SINCE, MIN_SINCE, SAMPLE, HOLD,
 ) = range(len(OPS))
 # fmt: on
 CODES = {name: code for code, name in enumerate(OPS)}
@@ -185,6 +186,8 @@ def _called(code: int, a: float, b: float) -> float:
         return row.finite(np.exp(a))
     if code == ATAN:
         return math.atan(a)
+    if code == FLOOR:
+        return np.floor(a)
     return row.power(a, b)
 
 
@@ -670,6 +673,90 @@ def _running(code: int, first: int, last: int, z: Tables, g: Segments, m: int, w
 
 
 @_plain
+def _running_since(code: int, first: int, last: int, z: Tables, g: Segments, m: int, w: int | None) -> None:
+    w = 1 if w is None else w
+    starts, lanes, segments = g[1], g[2], g[3]
+    merge = row.SUM if code == SUM_SINCE else row.MAX if code == MAX_SINCE else row.MIN
+    merge = row.FIRST if code == FIRST_SINCE else merge
+    for i in range(first, last):
+        t = z[0] + i * FIELDS * 8
+        out = z[4] + get_int(t, 1) * z[5]
+        x = z[4] + get_int(t, 2) * z[5]
+        start = z[4] + get_int(t, 3) * z[5]
+        slot = get_int(t, 6)
+        for s in range(segments):
+            b = slot * w + get_int(lanes, s)
+            begun, total = get(m, b), get(m, b + w)
+            for r in range(get_int(starts, s), get_int(starts, s + 1)):
+                value, begun, total = row.running_since(merge, get(x, r), get(start, r) == 1.0, begun, total)
+                put(out, r, value)
+            put(m, b, begun)
+            put(m, b + w, total)
+
+
+@_plain
+def _sample(first: int, last: int, z: Tables, rows: int) -> None:
+    """The rows of a condition, close together."""
+    for i in range(first, last):
+        t = z[0] + i * FIELDS * 8
+        out = z[4] + get_int(t, 1) * z[5]
+        x = z[4] + get_int(t, 2) * z[5]
+        when = z[4] + get_int(t, 3) * z[5]
+        k = 0
+        for r in range(rows):
+            if get(when, r) == 1.0:
+                put(out, k, get(x, r))
+                k += 1
+
+
+@_plain
+def _hold(first: int, last: int, z: Tables, g: Segments, m: int, w: int | None) -> None:
+    """What was computed at the rows of a condition, at all rows. State: the last value."""
+    w = 1 if w is None else w
+    starts, lanes, segments = g[1], g[2], g[3]
+    for i in range(first, last):
+        t = z[0] + i * FIELDS * 8
+        out = z[4] + get_int(t, 1) * z[5]
+        y = z[4] + get_int(t, 2) * z[5]
+        when = z[4] + get_int(t, 3) * z[5]
+        slot, k = get_int(t, 6), 0
+        for s in range(segments):
+            b = slot * w + get_int(lanes, s)
+            held = get(m, b)
+            for r in range(get_int(starts, s), get_int(starts, s + 1)):
+                if get(when, r) == 1.0:
+                    held = get(y, k)
+                    k += 1
+                put(out, r, held)
+            put(m, b, held)
+
+
+@_plain
+def _turned(first: int, z: Tables, g: Segments, scratch: int) -> Segments:
+    """The rows of a condition, or all of ``g`` again; starts and lanes are written to ``scratch``."""
+    at = get_int(z[0] + first * FIELDS * 8, 2)
+    if at < 0:
+        return g
+    when, lanes = z[4] + at * z[5], scratch + (g[3] + 1) * 8
+    rows, segments = 0, 0
+    for s in range(g[3]):
+        before = rows
+        for r in range(get_int(g[1], s), get_int(g[1], s + 1)):
+            rows += get(when, r) == 1.0
+        if rows > before:
+            put_int(scratch, segments, before)
+            put_int(lanes, segments, get_int(g[2], s))
+            segments += 1
+    put_int(scratch, segments, rows)
+    return rows, scratch, lanes, segments
+
+
+def scratch(line: int, rows: int, lanes: int) -> int:
+    """Numbers of scratch that `step` needs for rings of ``line``, blocks of ``rows`` and so many lanes."""
+    return 2 * (lanes + 1) + line + rows + 1
+
+
+@_plain
 def _recur(first: int, last: int, z: Tables, g: Segments, m: int, w: int | None) -> None:
     w = 1 if w is None else w
     starts, lanes, segments = g[1], g[2], g[3]
@@ -770,23 +857,33 @@ def _moved(code: int, first: int, last: int, z: Tables, rows: int, panel: int, w
 
 @_plain
 def step(
-    runs: int, count: int, z: Tables, g: Segments, m: int, w: int | None, line: int, panel: int, width: int
-) -> None:
+    runs: int, count: int, z: Tables, all_rows: Segments, m: int, w: int | None, scratch: int, panel: int,
+    width: int,
+) -> None:  # fmt: skip
     """Run every instruction over a block of rows. All arrays by their address (see `memory`).
 
     ``runs`` int64 [count, 3]: instructions of one operator after each other, its code, the first, one
     after the last. ``z``: ``table`` int64 [instructions, 9]; ``numbers`` float64 [instructions, 2] (least
     valid values, a number); of the instructions with several outputs the ``pool`` int64 [outputs, 2]
     (register, lag or length) and ``levels`` float64 [outputs, 2] (quantile, least); ``registers``
-    float64 [registers, >= rows]; how many bytes a register takes. ``g``: the rows; ``starts`` int64
-    [segments + 1]; ``lanes`` int64
-    [segments]; the segments. ``m`` float64 [slots * w], None for one lane; ``line`` scratch; ``panel`` the
-    block's first row in float64 [panel rows, >= rows] of ``width`` bytes a panel row.
+    float64 [registers, >= rows]; how many bytes a register takes. ``all_rows``: the rows; ``starts`` int64
+    [segments + 1]; ``lanes`` int64 [segments]; the segments. ``m`` float64 [slots * w], None for one lane;
+    ``scratch`` numbers as `scratch` counts them; ``panel`` the block's first row in float64
+    [panel rows, >= rows] of ``width`` bytes a panel row.
     """
+    g, line = all_rows, scratch + 2 * (all_rows[3] + 1) * 8
     for q in range(count):
         code, first, last = get_int(runs, 3 * q), get_int(runs, 3 * q + 1), get_int(runs, 3 * q + 2)
         if code in (LOAD, SAVE):
-            _moved(code, first, last, z, g[0], panel, width)
+            _moved(code, first, last, z, all_rows[0], panel, width)
+        elif code == TURN:
+            g = _turned(last - 1, z, all_rows, scratch)
+        elif code == SAMPLE:
+            _sample(first, last, z, all_rows[0])
+        elif code == HOLD:
+            _hold(first, last, z, all_rows, m, w)
+        elif code >= FIRST_SINCE:
+            _running_since(code, first, last, z, g, m, w)
         elif code < REFS:
             _elementwise(code, first, last, z, g[0])
         elif code == REFS:

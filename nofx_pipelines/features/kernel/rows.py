@@ -24,6 +24,7 @@ COMPILE = {"nogil": True, "error_model": "numpy"}
 _inline = njit(forceinline=True, **COMPILE)
 
 SUM, PRODUCT, MIN, MAX = 0, 1, 2, 3
+FIRST = 4
 _RECIPROCALS = np.concatenate([[0.0], 1.0 / np.arange(1.0, 1025.0)])
 """1 / k: a division takes longer than all else in a row of a window."""
 
@@ -850,6 +851,20 @@ def running(code: int, x: float, begun: float, total: float) -> tuple[float, flo
     """Sum, product, smallest or largest of all values so far. State: begun, the value."""
     if x == x:
         total = x if begun == 0.0 else merge(code, total, x)
+        begun = 1.0
+    return (finite(total) if begun > 0.0 else np.nan), begun, total
+
+
+@_inline
+def running_since(code: int, x: float, start: bool, begun: float, total: float) -> tuple[float, float, float]:
+    """First, sum, smallest or largest of the values since a start, that row's included. State: begun, it."""
+    if start:
+        begun = 0.0
+    if x == x:
+        if begun == 0.0:
+            total = x
+        elif code != FIRST:
+            total = merge(code, total, x)
         begun = 1.0
     return (finite(total) if begun > 0.0 else np.nan), begun, total
 

@@ -56,6 +56,8 @@ _ELEMENTWISE = {
     "log": "row.safe_log({0})",
     "exp": "row.finite(np.exp({0}))",
     "atan": "math.atan({0})",
+    "floor": "np.floor({0})",
+    "sample": "{0}",
     "pow": "row.power({0}, {1})",
 }
 
@@ -69,11 +71,18 @@ def source_of(
 ) -> str:
     """The module's text. ``columns`` and ``outputs`` are the registers of the bar's and the output's
     numbers."""
+    clock = -1
     lines = [f"v{register} = row.finite(get(x, {k}))" for k, register in enumerate(columns)]
     for register, value in fixed.items():
         lines.append(f"v{register} = {'bars_per_year' if isinstance(value, str) else repr(value)}")
     for step in steps:
-        lines += _written(step)
+        if step.clock < 0:
+            lines += _written(step)
+        elif step.clock == clock:
+            lines += [f"    {line}" for line in _written(step)]
+        else:
+            lines += [f"if v{step.clock} == 1.0:", *(f"    {line}" for line in _written(step))]
+        clock = step.clock
     lines += [f"put(y, {k}, v{register})" for k, register in enumerate(outputs)]
     lines += ["keep_row(f, i, ts, x, y)", "return True"]
     return _HEAD.format(version=version) + "".join(f"    {line}\n" for line in lines)
@@ -202,6 +211,22 @@ def _running(code: int) -> Callable[[Step, list[str]], list[str]]:
     return write
 
 
+def _running_since(code: int) -> Callable[[Step, list[str]], list[str]]:
+    def write(step: Step, args: list[str]) -> list[str]:
+        call = f"row.running_since({code}, {args[0]}, {args[1]} == 1.0, begun, last)"
+        return _recursive(step, ["begun", "last"], call)
+
+    return write
+
+
+def _hold(step: Step, args: list[str]) -> list[str]:
+    return [
+        f"if {args[1]} == 1.0:",
+        f"    put(m, {step.slot}, {args[0]})",
+        f"v{step.dst} = get(m, {step.slot})",
+    ]
+
+
 def _since(step: Step, args: list[str]) -> list[str]:
     hit = f"{args[0]} == {args[0]}" if step.op == "age" else f"{args[0]} == 1.0"
     return [
@@ -241,6 +266,11 @@ _STATEFUL: dict[str, Callable[[Step, list[str]], list[str]]] = {
     "cumprod": _running(1),
     "cummin": _running(2),
     "cummax": _running(3),
+    "first_since": _running_since(4),
+    "sum_since": _running_since(0),
+    "min_since": _running_since(2),
+    "max_since": _running_since(3),
+    "hold": _hold,
     "age": _since,
     "bars_since": _since,
     "sar": _sar,

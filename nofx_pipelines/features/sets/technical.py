@@ -97,7 +97,7 @@ TECHNICAL = FeatureSet(
         _raw("bollinger_upper", _UPPER, "price", "Mean of 20 bars and two standard deviations."),
         _raw("bollinger_middle", _SMA_20, "price", "Mean of 20 bars."),
         _raw("bollinger_lower", _LOWER, "price", "Mean of 20 bars less two standard deviations."),
-        _raw("macd", _MACD, "price", "Exponential mean of 12 bars less that of 26."),
+        _raw("macd", _MACD + 0 * _SIGNAL, "price", "Exponential mean of 12 bars less that of 26."),
         _raw("macd_signal", _SIGNAL, "price", "Exponential mean of the MACD, 9 bars."),
         _raw("macd_histogram", _MACD - _SIGNAL, "price", "MACD less its signal line."),
         _raw("atr_14", _ATR, "price", "Wilder's average true range of 14 bars."),

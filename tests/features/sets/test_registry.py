@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
 from nofx_pipelines.errors import FeatureError
-from nofx_pipelines.features import compute, feature_set
+from nofx_pipelines.features import FeatureSet, compute, feature_set
 from nofx_pipelines.features.sets.registry import SETS
 from nofx_pipelines.features.stream import Stream
 
@@ -75,7 +77,13 @@ def test_sets_compose() -> None:
     others = [name for name in SETS if name != "technical"]
     names = {column for name in others for column in SETS[name].columns}  # OPEN0 is in two, and the same
     assert set(feature_set(*others).columns) == names
+    all_of_them = feature_set("technical", "ta")  # names that differ in their case only are one in SQL
+    assert "sma_20" in all_of_them.columns
+    assert "SMA_20" not in all_of_them.columns
+    assert len(all_of_them.columns) == len(SETS["technical"].columns) + len(SETS["ta"].columns) - 8
+    feature_set(*SETS)
+    other = FeatureSet("other", (replace(SETS["ta"]["SMA_20"], expr=SETS["ta"]["WMA_20"].expr),))
     with pytest.raises(FeatureError, match=r"declares \['sma_20'"):
-        feature_set("technical", "ta")  # names that differ in their case only are one in SQL
+        SETS["technical"] + other
     with pytest.raises(FeatureError, match="no feature set"):
         feature_set("technicals")
