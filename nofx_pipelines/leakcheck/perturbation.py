@@ -9,8 +9,9 @@ import polars as pl
 
 from nofx_pipelines.lake.schemas import UTC_US
 
-_PRICES = ("open", "high", "low", "close", "prev_close", "limit_up", "limit_down")
+_PRICES = ("open", "high", "low", "close", "prev_close", "limit_up", "limit_down", "index_price")
 _QUANTITIES = ("volume", "amount", "n_trades", "taker_volume", "taker_amount")
+_RATES = ("funding_rate",)
 _ROW_NOISE, _LEVEL_SHIFT = 0.3, 1.5
 """In logs: each row's own noise, and the shift of an instrument's whole future, up or down."""
 _DROPPED, _SUSPENDED = 0.1, 0.05
@@ -92,7 +93,7 @@ def _scaled(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     )
     changes = [
         (pl.col(name) * factor).cast(future.schema[name])
-        for names, factor in ((_PRICES, price), (_QUANTITIES, quantity))
+        for names, factor in ((_PRICES, price), (_QUANTITIES, quantity), (_RATES, price))
         for name in names
         if name in future.columns
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -20,12 +21,16 @@ from nofx_pipelines.features import (
     ema,
     feature_set,
     ref,
+    rolling_corr,
     rolling_max,
     rolling_mean,
     rolling_min,
+    rolling_rsquare,
+    rolling_slope,
     rolling_std,
     rolling_sum,
     rolling_var,
+    volume,
     wilder,
 )
 from nofx_pipelines.features.kernel import blocks
@@ -40,13 +45,16 @@ def run(expr: Expr, values: list[float | None]) -> list[float | None]:
     return compute(one_series(values), features, bars_per_year=YEAR).frame["x"].to_list()
 
 
-def long_run(expr: Expr, values: F64) -> F64:
+def long_run(expr: Expr, values: F64, second: F64 | None = None) -> F64:
+    """The feature of a long series of closes, with a second one for the volume."""
     ts = pl.datetime_range(
         pl.datetime(2000, 1, 1), pl.datetime(2010, 1, 1), "1m", time_zone="UTC", time_unit="us", eager=True
     )
     frame = pl.DataFrame({"ts_close": ts.head(len(values)), "close": values}).with_columns(
         instrument_id=pl.lit("A"), session_date=pl.col("ts_close").dt.date()
     )
+    if second is not None:
+        frame = frame.with_columns(volume=second)
     return compute(frame, set_of(x=expr), bars_per_year=YEAR).frame["x"].to_numpy()
 
 
@@ -88,6 +96,81 @@ def test_variance_of_spiky_bars_is_exact_to_1e_11(n: int) -> None:
 @pytest.mark.parametrize("n", [3, 20, 250])
 def test_variance_of_a_million_spiky_bars(n: int) -> None:
     check_variance(1_000_000, 3_000, n)
+
+
+def spiky_volume(bars: int) -> F64:
+    """Lognormal volumes with spikes of up to 1e5 times that come and go."""
+    rng = np.random.default_rng(11)
+    values = rng.lognormal(10, 1, bars)
+    at = rng.random(bars) < 0.01
+    values[at] *= 10.0 ** rng.uniform(1, 5, at.sum())
+    return values
+
+
+def exact_line(x: F64, y: F64) -> tuple[float, float, float]:
+    """Slope of y on x, that of a perfect fit, and correlation: of a window in fractions."""
+    xs, ys = ([Fraction(float(v)) for v in values] for values in (x, y))
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    xx, yy = sum((a - mean_x) ** 2 for a in xs), sum((b - mean_y) ** 2 for b in ys)
+    xy = sum((a - mean_x) * (b - mean_y) for a, b in zip(xs, ys, strict=True))
+    return float(xy / xx), math.sqrt(yy / xx), float(xy) / math.sqrt(xx * yy)
+
+
+def wide_lines(x: F64, y: F64, n: int) -> tuple[F64, F64, F64]:
+    """The same of every window: two passes in the widest floats that there are."""
+    parts = []
+    for first in range(0, len(x) - n + 1, 2**20 // n):
+        away = []
+        for values in (x, y):
+            part = values[first : first + 2**20 // n + n - 1].astype(np.longdouble)
+            windows = np.lib.stride_tricks.sliding_window_view(part, n)
+            away.append(windows - windows.mean(axis=1, keepdims=True))
+        xx, yy, xy = ((a * b).sum(axis=1) for a, b in ((away[0],) * 2, (away[1],) * 2, away))
+        parts.append((xy / xx, np.sqrt(yy / xx), xy / np.sqrt(xx * yy)))
+    slope, unit, corr = (np.concatenate(each).astype(np.float64) for each in zip(*parts, strict=True))
+    return slope, unit, corr
+
+
+def check_lines(bars: int, n: int, sampled: int) -> None:
+    """Every window: entered by a spike, with one inside, just left by one, late.
+
+    Slopes are scaled by that of a line that fits the window; R squared and correlations are at most 1.
+    The reference itself is held against fractions in ``sampled`` windows that a spike enters or just left.
+    """
+    rows = np.arange(bars, dtype=np.float64)
+    prices, others, volumes = spiky(bars), spiky(bars, seed=7), spiky_volume(bars)
+    worst: dict[str, float] = {}
+    reference: dict[str, float] = {}
+    spikes = np.flatnonzero(prices[n:-1] > 1e5)[:: bars // 100 // sampled + 1] + n
+    starts = np.unique(np.concatenate([spikes - n + 1, spikes, spikes + 1])[: 3 * sampled])
+    for name, x, y in (("line", rows, prices), ("prices", others, prices), ("volume", volumes, prices)):
+        slope, unit, corr = wide_lines(x, y, n)
+        for start in starts[starts + n <= bars].tolist():
+            exact = exact_line(x[start : start + n], y[start : start + n])
+            gap = max(abs(slope[start] - exact[0]) / exact[1], abs(corr[start] - exact[2]))
+            reference[name] = max(reference.get(name, 0.0), gap)
+        if name == "line":
+            ours = long_run(rolling_slope(close, n), prices)[n - 1 :]
+            worst["slope"] = (np.abs(ours - slope) / unit).max()
+            ours = long_run(rolling_rsquare(close, n), prices)[n - 1 :]
+            worst["R squared"] = np.abs(ours - corr * corr).max()
+        else:
+            ours = long_run(rolling_corr(close, volume, n), prices, x)[n - 1 :]
+            worst[f"correlation with {name}"] = np.abs(ours - corr).max()
+    assert max(reference.values()) <= 1e-14, reference
+    assert max(worst.values()) <= 1e-8, worst
+    assert len(worst) == 4
+
+
+@pytest.mark.parametrize("n", [3, 20, 60])
+def test_lines_and_correlations_of_spiky_bars_are_exact_to_1e_8(n: int) -> None:
+    check_lines(100_000, n, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [3, 20, 250])
+def test_lines_and_correlations_of_a_million_spiky_bars(n: int) -> None:
+    check_lines(1_000_000, n, 100)
 
 
 def test_variance_of_equal_values_is_zero() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nofx_pipelines.lake.schemas import CORPORATE_ACTIONS
 from nofx_pipelines.leakcheck.perturbation import NEWCOMER, is_past, perturbed_actions, perturbed_bars
 
-from .worlds import FIRST_DAY, daily, intraday
+from .worlds import FIRST_DAY, daily, intraday, with_every_column
 
 BARS = daily()
 MINUTES = intraday(2, 6, 20)
@@ -48,6 +48,17 @@ def test_prices_keep_their_order_within_a_bar_and_reach_beyond_the_past() -> Non
     past = BARS.filter(is_past(cut))["close"]
     assert other["close"].max() > 2 * past.max()  # type: ignore[operator]
     assert other["close"].min() < past.min() / 2  # type: ignore[operator]
+
+
+def test_every_number_of_a_bar_has_another_future() -> None:
+    bars = with_every_column(BARS)
+    cut = bars["ts_close"].unique().sort()[60]
+    other = perturbed_bars(bars, cut, np.random.default_rng(4)).filter(~is_past(cut), status="traded")
+    both = bars.join(other, on=["instrument_id", "ts_close"], suffix="_other")
+    numbers = [name for name, dtype in bars.schema.items() if dtype == pl.Float64]
+    assert {"funding_rate", "index_price", "limit_up", "taker_volume"} <= set(numbers)
+    for name in numbers:
+        assert both.filter(pl.col(name) == pl.col(f"{name}_other")).is_empty(), name
 
 
 def test_a_cut_inside_a_session_splits_it() -> None:

@@ -47,3 +47,22 @@ def intraday(instruments: int, sessions: int, bars_per_session: int, seed: int =
         )
     times = {name: pl.Datetime("us", "UTC") for name in ("ts_open", "ts_close")}
     return pl.concat(frames).cast(times)  # type: ignore[arg-type]
+
+
+def with_every_column(bars: pl.DataFrame) -> pl.DataFrame:
+    """Bars with every column that a feature set may read."""
+    number = pl.col("instrument_id").str.slice(-1).cast(pl.Int64)
+    return bars.with_columns(
+        prev_close=pl.col("close").shift(1).over("instrument_id"),
+        limit_up=pl.col("close") * 1.1,
+        limit_down=pl.col("close") * 0.9,
+        taker_volume=pl.col("volume") * 0.4,
+        taker_amount=pl.col("amount") * 0.41,
+        funding_rate=pl.col("open") * 1e-5,
+        index_price=pl.col("close") * (1 + pl.col("volume").log() / 1e4),
+        sector=pl.when(number % 2 == 0).then(pl.lit("bank")).otherwise(pl.lit("food")),
+        board=pl.lit("main"),
+        session_phase=pl.when(pl.col("volume") > 3e4)
+        .then(pl.lit("open_auction"))
+        .otherwise(pl.lit("continuous")),
+    )

@@ -1,8 +1,10 @@
 """``ta``: TA-Lib's indicators in its names, with its seeds, windows and first rows.
 
 Every one is built of the algebra's operators. A missing price leaves a gap where TA-Lib would give nothing
-any more. Left out are the Hilbert transforms and what is made of them (HT_*, MAMA), and candlesticks.
-Definitions: TA-Lib 0.6 (ta_func/*.c); J. Welles Wilder, New Concepts in Technical Trading Systems, 1978.
+any more. Where nothing moved, BETA and CORREL are null, TA-Lib's are 0; of equal extremes MAXINDEX and
+MININDEX are the newest, TA-Lib's at times the oldest. Left out are the Hilbert transforms and what is made of
+them (HT_*, MAMA), and candlesticks.
+Definitions: TA-Lib 0.8.1 (ta_func/*.c); J. Welles Wilder, New Concepts in Technical Trading Systems, 1978.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ from nofx_pipelines.features.functions import (
 )
 from nofx_pipelines.features.sets.technical import rsi, true_range
 
-_NOTHING = 1e-14
-"""Below this TA-Lib takes a number for zero."""
+_ROUNDING = 1e-14
+"""Two numbers that differ by no more than this share of them are one, to TA-Lib."""
 TYPICAL = (high + low + close) / 3
 
 
@@ -58,8 +60,13 @@ def _from(x: Expr, start: Expr) -> Expr:
     return x + 0 * start
 
 
-def _share(part: Expr, whole: Expr, nothing: float = 0.0) -> Expr:
-    return where(abs(whole) < _NOTHING, nothing, part / whole)
+def _share(part: Expr, whole: Expr) -> Expr:
+    return where(whole.equals(0), 0, part / whole)
+
+
+def _same(a: Expr, b: Expr) -> Expr:
+    """Whether two numbers differ by no more than rounding."""
+    return abs(a - b) <= _ROUNDING * (abs(a) + abs(b))
 
 
 def triangular(n: int) -> Expr:
@@ -72,7 +79,7 @@ def kaufman(n: int) -> Expr:
     """Kaufman's adaptive average, from the close before its first row."""
     moved = abs(delta(close, 1))
     path, way = rolling_sum(moved, n), delta(close, n)
-    ratio = where((path <= way) | (path < _NOTHING), 1, abs(way / path))
+    ratio = where(path <= way, 1, abs(way / path))
     constant = (ratio * (2 / 3 - 2 / 31) + 2 / 31) ** 2
     seed = _from(close, rolling_sum(moved, n - 1))
     return _from(recur(1 - constant, constant * close, seed), path)
@@ -113,14 +120,15 @@ def movement_index(n: int) -> Expr:
 
 def _stochastic(x: Expr, top: Expr, bottom: Expr, n: int) -> Expr:
     lowest, highest = rolling_min(bottom, n), rolling_max(top, n)
-    return where(highest <= lowest, 0, 100 * ((x - lowest) / (highest - lowest)))
+    return where(_same(highest, lowest), 0, 100 * ((x - lowest) / (highest - lowest)))
 
 
 def money_flow(n: int) -> Expr:
     """Money flow index: the share of volume-weighted rises."""
-    flow, change = TYPICAL * volume, delta(TYPICAL, 1)
-    plus, minus = rolling_sum(where(change > 0, flow, 0), n), rolling_sum(where(change < 0, flow, 0), n)
-    return where(plus + minus < 1, 0, 100 * (plus / (plus + minus)))
+    last, flow = ref(TYPICAL, 1), TYPICAL * volume
+    moved = where(_same(TYPICAL, last), 0, TYPICAL - last)
+    plus, minus = rolling_sum(where(moved > 0, flow, 0), n), rolling_sum(where(moved < 0, flow, 0), n)
+    return where(plus + minus <= 0, 0, 100 * (plus / (plus + minus)))
 
 
 def accumulation() -> Expr:
@@ -145,8 +153,9 @@ def ultimate(windows: tuple[int, int, int]) -> Expr:
 
 def commodity_channel(n: int) -> Expr:
     """Commodity channel index."""
-    away, spread = TYPICAL - rolling_mean(TYPICAL, n), rolling_mad(TYPICAL, n)
-    return where((abs(away) < _NOTHING) | (spread < _NOTHING), 0, away / (0.015 * spread))
+    mean, spread = rolling_mean(TYPICAL, n), rolling_mad(TYPICAL, n)
+    away, nothing = TYPICAL - mean, _ROUNDING * mean
+    return where((abs(away) <= nothing) | (spread <= nothing), 0, away / (0.015 * spread))
 
 
 def chande(n: int) -> Expr:
@@ -259,7 +268,7 @@ _ROWS: tuple[tuple[str, Expr, str, bool, str], ...] = (
     (
         "WILLR_14",
         where(
-            rolling_max(high, 14) - rolling_min(low, 14) < _NOTHING,
+            _same(rolling_max(high, 14), rolling_min(low, 14)),
             0,
             -100 * ((rolling_max(high, 14) - close) / (rolling_max(high, 14) - rolling_min(low, 14))),
         ),

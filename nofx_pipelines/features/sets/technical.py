@@ -34,15 +34,12 @@ from nofx_pipelines.features.functions import (
     wilder,
 )
 
-_NOTHING = 1e-14
-"""Below this TA-Lib takes a number for zero."""
-
 
 def rsi(n: int) -> Expr:
     """Relative strength index, 0 to 100; 0 when nothing moved, as in TA-Lib."""
     change = delta(close, 1)
     gain, loss = wilder(maximum(change, 0), n), wilder(maximum(-change, 0), n)
-    return where(gain + loss < _NOTHING, 0, 100 * (gain / (gain + loss)))
+    return where(gain + loss <= 0, 0, 100 * (gain / (gain + loss)))
 
 
 def true_range() -> Expr:
