@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -173,33 +174,51 @@ def features_get(
 
 @app.command()
 def stream(
-    source: Annotated[str, typer.Option(help="replay or redis.")] = "replay",
+    source: Annotated[str, typer.Option(help="replay, redis or ccxt.")] = "replay",
     universe: Annotated[str | None, typer.Option(help="Whose bars, sets and store.")] = None,
     bars: Annotated[Path | None, typer.Option(help="Replay this Parquet file instead.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Sets; the universe's by default.")] = None,
     start: Annotated[
-        str | None, typer.Option(help="Replay from this session on, handed over to by a batch before it.")
+        str | None,
+        typer.Option(
+            help="Replay from this session on, handed over to by a batch before it; ccxt: bars from this UTC "
+            "date on, 500 bars ago without it."
+        ),
     ] = None,
     key: Annotated[str, typer.Option(help="The Redis Stream; the server is $NOFX_REDIS_URL.")] = "bars",
     bar_minutes: Annotated[int, typer.Option(help="Trades become bars of so many minutes.")] = 1,
+    exchange: Annotated[
+        str, typer.Option(help="ccxt: its name of the exchange; no key is needed.")
+    ] = "binance",
+    symbol: Annotated[
+        list[str] | None,
+        typer.Option(help="ccxt: BTC/USDT, BTC/USDT:USDT for the perpetual; repeat it."),
+    ] = None,
+    timeframe: Annotated[str, typer.Option(help="ccxt: length of a bar, 1m to 1d.")] = "1m",
+    idle: Annotated[
+        float | None,
+        typer.Option(help="ccxt: end after so many seconds without a new bar; never without it."),
+    ] = None,
     state: Annotated[Path | None, typer.Option(help="Where to keep the state; goes on from it.")] = None,
     save_every: Annotated[int, typer.Option(help="Moments between two saves.")] = 100,
     home: Home = None,
 ) -> None:
     """Features of bars as they come, into the online store; goes on where it was stopped or killed."""
-    from nofx_pipelines.cli.stream import run_stream
+    from nofx_pipelines.cli.stream import Source, run_stream
 
-    run_stream(
-        resolve_home(home),
-        source=source,
-        universe=universe,
+    read = Source(
+        source,
         bars=bars,
-        sets=set_ or [],
-        start=start,
+        start=date.fromisoformat(start) if start else None,
         key=key,
         bar_minutes=bar_minutes,
-        state=state,
-        save_every=save_every,
+        exchange=exchange,
+        symbols=tuple(symbol or ()),
+        timeframe=timeframe,
+        idle_s=idle,
+    )
+    run_stream(
+        resolve_home(home), read, universe=universe, sets=set_ or [], state=state, save_every=save_every
     )
 
 

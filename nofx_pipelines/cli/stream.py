@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from nofx_pipelines.lake.store import Lake
 
 if TYPE_CHECKING:
     from nofx_pipelines.config import UniverseConfig
+    from nofx_pipelines.features.ccxt_feed import CcxtFeed
     from nofx_pipelines.features.declaration import FeatureSet
     from nofx_pipelines.features.feeds import Feed
     from nofx_pipelines.features.serving import Served
@@ -28,16 +29,27 @@ _EVERY_S = 1.0
 _DAYS_A_YEAR = {"cn": 243.0, "hk": 247.0, "crypto": 365.0}
 
 
+@dataclass(frozen=True)
+class Source:
+    """What is read: ``replay``, ``redis`` or ``ccxt``, and the options of each."""
+
+    kind: str
+    bars: Path | None = None
+    start: date | None = None
+    key: str = "bars"
+    bar_minutes: int = 1
+    exchange: str = "binance"
+    symbols: tuple[str, ...] = ()
+    timeframe: str = "1m"
+    idle_s: float | None = None
+
+
 def run_stream(
     home: Path,
+    source: Source,
     *,
-    source: str,
     universe: str | None,
-    bars: Path | None,
     sets: list[str],
-    start: str | None,
-    key: str,
-    bar_minutes: int,
     state: Path | None,
     save_every: int,
 ) -> None:
@@ -48,13 +60,12 @@ def run_stream(
     from nofx_pipelines.features.sets.registry import feature_set
 
     chosen = _universe(home, universe)
-    if chosen is None and (not sets or (source == "replay" and bars is None)):
+    if chosen is None and (not sets or (source.kind == "replay" and source.bars is None)):
         raise ConfigError("whose features?", hint="--universe cn, or --set ta --bars minutes.parquet")
     features = feature_set(*(sets or (chosen.features if chosen else ())))
-    state = state or home / "streams" / f"{universe or 'bars'}.{source}.stream"
+    state = state or home / "streams" / f"{universe or 'bars'}.{source.kind}.stream"
     store = store_of(home, chosen) if chosen else MappedStore(home / "online" / "stream" / "features.online")
-    begun = date.fromisoformat(start) if start else None
-    stream, feed = _begin(home, chosen, features, source, bars, begun, key, bar_minutes, state)
+    stream, feed = _begin(home, chosen, features, source, state)
     if stream.note:
         say(f"going on from {state}: {stream.note['position']}")
     done = serve(
@@ -74,44 +85,66 @@ def _universe(home: Path, name: str | None) -> UniverseConfig | None:
 
 
 def _begin(
-    home: Path,
-    universe: UniverseConfig | None,
-    features: FeatureSet,
-    source: str,
-    path: Path | None,
-    start: date | None,
-    key: str,
-    bar_minutes: int,
-    state: Path,
+    home: Path, universe: UniverseConfig | None, features: FeatureSet, source: Source, state: Path
 ) -> tuple[Stream, Feed]:
     """The stream, loaded, handed over from a batch, or new; and what it reads."""
     from nofx_pipelines.features.batch import compute
     from nofx_pipelines.features.feeds import RedisFeed, Replay
-    from nofx_pipelines.features.refresh import replayed_bars
     from nofx_pipelines.features.stream import Stream
 
-    per_year = _bars_per_year(universe)
+    per_year, known = _bars_per_year(universe), None
     feed: Feed
-    if source == "redis":
-        feed = RedisFeed(_redis(), key, bar_minutes)
-    elif source == "replay":
-        if path is not None:
-            known = pl.read_parquet(path)
-        else:
-            assert universe is not None
-            known = replayed_bars(Lake(load_config(home).lake), universe, None, None)
-        after = known if start is None else known.filter(pl.col("session_date") >= start)
-        feed = Replay(after)
+    if source.kind == "redis":
+        feed = RedisFeed(_redis(), source.key, source.bar_minutes)
+    elif source.kind == "ccxt":
+        feed, per_year = _exchange_feed(universe, source)
+    elif source.kind == "replay":
+        known = _known(home, universe, source.bars)
+        feed = Replay(known if source.start is None else known.filter(pl.col("session_date") >= source.start))
     else:
-        raise ConfigError(f"no source {source!r}", hint="--source replay or redis")
+        raise ConfigError(f"no source {source.kind!r}", hint="--source replay, redis or ccxt")
     if state.exists():
         return Stream.load(state, features), feed
-    if source == "replay" and start is not None:
-        past = known.filter(pl.col("session_date") < start)
+    if known is not None and source.start is not None:
+        past = known.filter(pl.col("session_date") < source.start)
         result = compute(past, features, bars_per_year=per_year)
         assert result.state is not None
         return Stream.from_state(features, result.state, history=past), feed
     return Stream(features, [], bars_per_year=per_year), feed
+
+
+def _known(home: Path, universe: UniverseConfig | None, path: Path | None) -> pl.DataFrame:
+    """The bars of a file, or the universe's."""
+    from nofx_pipelines.features.refresh import replayed_bars
+
+    if path is not None:
+        return pl.read_parquet(path)
+    assert universe is not None
+    return replayed_bars(Lake(load_config(home).lake), universe, None, None)
+
+
+def _exchange_feed(universe: UniverseConfig | None, source: Source) -> tuple[CcxtFeed, float]:
+    """Bars of an exchange, and how many a year has."""
+    from nofx_pipelines.features.ccxt_feed import CcxtFeed, exchange_of, instruments_of
+
+    if not source.symbols:
+        raise ConfigError("which symbols?", hint="--symbol BTC/USDT --symbol ETH/USDT")
+    if universe is not None and (universe.market, universe.freq) != ("crypto", source.timeframe):
+        raise ConfigError(
+            f"the universe is {universe.market} at {universe.freq}, bars are crypto at {source.timeframe}",
+            hint="--timeframe of a crypto universe, or --set ta without --universe",
+        )
+    since = datetime.combine(source.start, datetime.min.time(), UTC) if source.start else None
+    exchange = exchange_of(source.exchange)
+    feed = CcxtFeed(
+        exchange,
+        instruments_of(source.exchange, source.symbols),
+        source.timeframe,
+        since_us=None if since is None else int(since.timestamp()) * 1_000_000,
+        idle_s=source.idle_s,
+        report=say,
+    )
+    return feed, _DAYS_A_YEAR["crypto"] * feed.bars_a_day
 
 
 def _bars_per_year(universe: UniverseConfig | None) -> float:
