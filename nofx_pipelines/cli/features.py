@@ -54,6 +54,7 @@ def list_features(sets: list[str], format: str) -> None:
             "state": feature.expr.recursive,
             "scale_free": feature.scale_free,
             "online": feature.online,
+            "clock": feature.clock,
             "description": feature.description,
         }
         for name in (sets or SETS)
@@ -71,6 +72,7 @@ def show_feature(name: str) -> None:
         say(f"  unit        {feature.unit}, {feature.dtype}; owner {feature.owner}")
         say(f"  lookback    {expr.lookback} bars{', and its state' if expr.recursive else ''}")
         say(f"  first value after {expr.warm_up} bars")
+        say(f"  counts      {'traded bars' if feature.clock == 'row' else 'all bars of the calendar'}")
         say(f"  reads       {', '.join(expr.dependencies)}")
         scale = "goes into training sets" if feature.scale_free else "stays out of training sets"
         say(f"  {scale}; {'is' if feature.online else 'is not'} handed over to the online store")

@@ -18,7 +18,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PROOF = ("tests/features/test_mutants.py", "tests/features/test_operators.py")
+PROOF = (
+    "tests/features/test_mutants.py",
+    "tests/features/test_operators.py",
+    "tests/features/test_slower.py::test_rows_of_many_instruments_side_by_side",
+)
 ROWS, BLOCKS, CROSS = (
     f"nofx_pipelines/features/{p}" for p in ("kernel/rows.py", "kernel/blocks.py", "cross_section.py")
 )

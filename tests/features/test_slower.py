@@ -30,7 +30,7 @@ from nofx_pipelines.features import (
 )
 from nofx_pipelines.features.stream import Stream
 
-from .worlds import YEAR, same_bits, set_of, worst
+from .worlds import YEAR, random_bars, same_bits, set_of, worst
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 FEATURES = {
@@ -194,6 +194,17 @@ def test_the_stream_has_the_batch_s_bits(seed: int, every: int | None, gaps: flo
     features = set_of(**{k: resample(e, minutes=every) for k, e in FEATURES.items()})
     stream = Stream(features, ["A", "B"], bars_per_year=YEAR)
     parts = [stream.update(p) for p in bars.sort("ts_close").partition_by("ts_close", maintain_order=True)]
+    same_bits(pl.concat(parts), compute(bars, features, bars_per_year=YEAR).frame)
+
+
+def test_rows_of_many_instruments_side_by_side() -> None:
+    """Of a tile's instruments some have a sample at a moment, others not."""
+    bars = random_bars(18, 25, suspended=0.2, seed=2)
+    down = close < open_
+    features = set_of(a=hold(rolling_mean(sample(close, down), 3, 1), down), b=resample(ema(volume, 2)))
+    stream = Stream(features, bars["instrument_id"].unique().to_list(), bars_per_year=YEAR)
+    parts = [stream.update(p) for p in bars.sort("ts_close").partition_by("ts_close", maintain_order=True)]
+    assert stream.lanes.w > 1
     same_bits(pl.concat(parts), compute(bars, features, bars_per_year=YEAR).frame)
 
 

@@ -50,8 +50,8 @@ def delta(x: Expr, d: float) -> Expr:
 def correlation(x: Expr, y: Expr, d: float) -> Expr:
     """Correlation over d days; 0 where one does not move."""
     n = floor(d)
-    whole = where(f.rolling_count(x + y, n) < n, 0, 1)
-    return (f.fill_null(f.rolling_corr(x, y, n), 0) + _GRID - _GRID) / whole
+    whole = 0 * f.rolling_sum(x + y, n)  # missing as long as one of both is
+    return f.fill_null(f.rolling_corr(x, y, n), 0) + _GRID - _GRID + whole
 
 
 def covariance(x: Expr, y: Expr, d: float) -> Expr:

@@ -40,6 +40,19 @@ def test_all_that_daily_bars_allow_are_there() -> None:
 
 
 @pytest.mark.parametrize("number", PRINTED)
+def test_the_first_value_comes_when_it_is_said_to(
+    number: int, world: tuple[pl.DataFrame, dict[str, pd.DataFrame]]
+) -> None:
+    feature = feature_set("alpha101")[f"alpha{number:03d}"]
+    there = world[0].sort("ts_close").group_by("instrument_id").agg(pl.col(feature.name).is_not_null())
+    first = min(row.index(True) for row in there[feature.name].to_list() if any(row))
+    if number in (1, 7, 21):  # one side of a condition is there before the other
+        assert first < feature.expr.warm_up
+    else:
+        assert first == feature.expr.warm_up
+
+
+@pytest.mark.parametrize("number", PRINTED)
 def test_it_is_what_the_paper_prints(
     number: int, world: tuple[pl.DataFrame, dict[str, pd.DataFrame]]
 ) -> None:
