@@ -31,7 +31,7 @@ def test_what_does_more_costs_more_and_the_stream_stays_as_it_is() -> None:
     assert sorted(found["feature"].to_list()) == ["across", "cheap", "dear"]
     assert (found["worst_us"] >= found["mean_us"]).all()
     mean = dict(found.select("feature", "mean_us").iter_rows())
-    assert mean["dear"] > 2 * mean["cheap"] > 0
+    assert mean["dear"] > mean["cheap"] > 0
     np.testing.assert_array_equal(stream.state.values, before)
     assert stream.values().equals(values)
 
