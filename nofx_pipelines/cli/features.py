@@ -99,11 +99,16 @@ def plot_features(
     own = frame.filter(pl.col("instrument_id") == who).sort("ts_close")
     if own.is_empty():
         raise FeatureError(f"no rows of instrument {who!r}", hint="nofx features get lists them")
-    drawings = "".join(picture(own, feature.name, height=260) for feature in chosen)
+    drawings = "".join(
+        f"<h3>{escape(feature.name)}</h3><p>{escape(feature.description)} "
+        f'<span class="soft">{escape(feature.unit)}</span></p>{picture(own, feature.name, height=260)}'
+        for feature in chosen
+    )
     style = files("nofx_pipelines.report").joinpath("page.css").read_text(encoding="utf-8")
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text(
-        f"<!doctype html><meta charset=utf-8><style>{style}</style><h1>{escape(who)}</h1>{drawings}"
+        f"<!doctype html><meta charset=utf-8><title>{escape(who)}</title><style>{style}</style>"
+        f"<header><h1>{escape(who)}</h1></header><main>{drawings}</main>"
     )
     say(f"wrote {to}")
 

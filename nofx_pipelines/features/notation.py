@@ -56,6 +56,8 @@ def _call(node: Expr) -> tuple[str, list[str]]:
     values = dict(zip(OPERATORS[node.op].params, node.params, strict=True))
     if values.get("min_valid") == values.get("n"):
         values.pop("min_valid", None)
+    if node.op in ("rank_share", "cross_sum") and values["min_count"] == 1:
+        del values["min_count"]
     if node.op == "decayed_mean" and values["min_valid"] == 1:
         del values["min_valid"]
     shown = {k: v for k, v in values.items() if _DEFAULTS.get(k) != v}
