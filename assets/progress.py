@@ -56,13 +56,17 @@ class _StageEvents(logging.Handler):
         sys.stdout.flush()
 
 
+_OURS = "nofx_pipelines.errors."
+
+
 def _plain(value: object) -> bool:
     return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) < 200)
 
 
 def _failure(event: dg.DagsterEvent) -> str:
+    """What went wrong: our own error, which says what was kept and what is next, else the first cause."""
     error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and not error.message.startswith(_OURS):
         error = error.cause
     return error.message.strip() if error is not None else "the step failed"
 

@@ -1,0 +1,35 @@
+"""What the command line says of a stage that failed."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from assets.progress import _failure
+from nofx_pipelines.errors import FeatureError
+
+
+def failed(error: Exception, cause: Exception | None) -> dg.DagsterEvent:
+    """The event of a step that raised."""
+
+    @dg.op
+    def step() -> None:
+        raise error from cause
+
+    @dg.job
+    def job() -> None:
+        step()
+
+    result = job.execute_in_process(raise_on_error=False)
+    return next(event for event in result.all_events if event.is_step_failure)
+
+
+@pytest.mark.parametrize("cause", [None, ConnectionError("refused")])
+def test_our_own_error_is_said_with_what_is_next(cause: Exception | None) -> None:
+    error = FeatureError("redis://a:1 does not answer", kept="vectors stay", hint="set NOFX_REDIS_URL")
+    said = _failure(failed(error, cause))
+    assert "redis://a:1 does not answer; vectors stay. Next: set NOFX_REDIS_URL" in said
+
+
+def test_of_others_the_first_cause() -> None:
+    assert _failure(failed(RuntimeError("it did not work"), ConnectionError("refused"))).endswith("refused")
