@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nofx_pipelines.features.applied import over_rows
+from nofx_pipelines.features.by_value import by_value, places
 
 if TYPE_CHECKING:
     from nofx_pipelines.features.lower import Instruction
@@ -74,7 +75,8 @@ def rank(values: F64, groups: I64, min_count: int) -> F64:
     """
     order, position, size = _places(values, groups)
     out = np.full(len(values), np.nan)
-    out[order] = np.where(size >= min_count, position / np.maximum(size - 1, 1) - 0.5, np.nan)
+    wide = np.maximum(size - 1, 1)
+    out[order] = np.where(size >= min_count, position / wide - 0.5, np.nan)
     return out
 
 
@@ -91,21 +93,24 @@ def rank_share(values: F64, groups: I64, min_count: int) -> F64:
 
 
 def _places(values: F64, groups: I64, tie: float = 0.0) -> tuple[I64, F64, I64]:
-    """Rows with values, by group and value; each one's place in its group from 0, ties averaged; its size.
+    """`by_value.places` of groups given by their numbers."""
+    return places(values, *_grouped(groups), tie)
 
-    Neighbours are ties that are at most ``tie`` times the group's largest absolute value apart.
-    """
-    valid = np.flatnonzero(~np.isnan(values))
-    order = valid[np.lexsort((values[valid], groups[valid]))]
-    if len(order) == 0:
-        return order, np.zeros(0), order
-    group, value = groups[order], values[order]
-    new_group = np.concatenate(([True], group[1:] != group[:-1]))
-    first, size = _runs(new_group)
-    far = tie * np.maximum(np.abs(value[first]), np.abs(value[first + size - 1]))
-    new_value = new_group | np.concatenate(([True], value[1:] - value[:-1] > far[1:]))
-    tie_first, tie_size = _runs(new_value)
-    return order, tie_first - first + (tie_size - 1) / 2, size
+
+_last_grouped: tuple[I64, I64, I64] | None = None
+
+
+def _grouped(groups: I64) -> tuple[I64, I64]:
+    """Rows group by group, and where each begins; many operators ask for the same groups in turn."""
+    global _last_grouped
+    known = _last_grouped
+    if known is None or known[0] is not groups:
+        order = np.argsort(groups, kind="stable")
+        sorted_groups = groups[order]
+        begins = np.flatnonzero(sorted_groups[1:] != sorted_groups[:-1]) + 1
+        bounds = np.concatenate(([0], begins, [len(groups)])).astype(np.int64)
+        known = _last_grouped = (groups, order, bounds)
+    return known[1], known[2]
 
 
 def cross_mean(values: F64, groups: I64, min_count: int) -> F64:
@@ -189,6 +194,8 @@ _OPERATORS: dict[str, Callable[..., F64]] = {
 
 def _sorted(groups: I64, *values: F64) -> tuple[I64, I64, F64]:
     """Rows with all values, by group and value; the number of each row's group; each group's size."""
+    if len(values) == 1:
+        return by_value(values[0], *_grouped(groups))
     missing = np.isnan(values[0])
     for more in values[1:]:
         missing |= np.isnan(more)
@@ -213,10 +220,3 @@ def _largest(group: I64, values: F64) -> F64:
 def _finite(values: F64) -> F64:
     values[~np.isfinite(values)] = np.nan
     return values
-
-
-def _runs(starts: NDArray[np.bool_]) -> tuple[I64, I64]:
-    """For every element: where its run starts and how long it is."""
-    at = np.flatnonzero(starts)
-    length = np.diff(np.append(at, len(starts)))
-    return np.repeat(at, length), np.repeat(length, length)

@@ -7,6 +7,7 @@ import pytest
 
 from nofx_pipelines.features import compute
 
+from .mutate import MUTATIONS, ROOT
 from .worlds import EVERY, YEAR, random_bars, same_bits, worst
 
 
@@ -29,3 +30,11 @@ def test_parts_are_the_whole() -> None:
         state = result.state
         parts.append(result.frame)
     same_bits(pl.concat(parts), compute(bars, EVERY, bars_per_year=YEAR).frame)
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_the_line_of_each_mutant_is_there(name: str) -> None:
+    path, old, new = MUTATIONS[name]
+    source = (ROOT / path).read_text()
+    assert old in source
+    assert source.replace(old, new, 1) != source

@@ -87,7 +87,7 @@ for start = 3, #ARGV, 1000 do
     if slot then
       hits = hits + 1
       found[hits] = slot
-      if limited then redis.call('ZADD', used, now + start + k, ARGV[start - 1 + k]) end
+      if limited then redis.call('ZADD', used, now + start - 3 + k, ARGV[start - 1 + k]) end
     end
   end
 end

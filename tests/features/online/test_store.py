@@ -200,6 +200,15 @@ def test_the_least_recently_used_leave_at_the_limit(open_store: Opened) -> None:
     assert sorted(store.entities()) == ["d", "e", "f"]
 
 
+def test_a_use_is_older_than_the_next_however_many_were_asked_for(open_store: Opened) -> None:
+    store = open_store("order", limit_bytes=2 * open_store().bytes_of(len(NAMES)))
+    put(store, ["z"], 1, 1.0)
+    store.get(["nobody", "no one", "none", "z"])
+    put(store, ["b"], 2, 2.0)
+    put(store, ["c"], 3, 3.0)
+    assert sorted(store.entities()) == ["b", "c"]
+
+
 def test_a_limit_that_came_later_drops_those_nobody_used_since(open_store: Opened) -> None:
     put(open_store(), ["a", "b", "c", "d"], 1, 1.0)
     store = open_store(limit_bytes=3 * open_store().bytes_of(len(NAMES)))
