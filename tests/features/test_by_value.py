@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nofx_pipelines.features.by_value import by_value, places
@@ -19,6 +19,7 @@ def grouped(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order, bounds.astype(np.int64)
 
 
+@settings(deadline=None)
 @given(cells)
 def test_rows_come_group_by_group_and_by_value(rows: list[tuple[int, float]]) -> None:
     groups = np.array([g for g, _ in rows], np.int64)
@@ -33,6 +34,7 @@ def test_rows_come_group_by_group_and_by_value(rows: list[tuple[int, float]]) ->
     assert sizes.tolist() == np.unique(groups[valid], return_counts=True)[1].tolist()
 
 
+@settings(deadline=None)
 @given(cells)
 def test_a_place_counts_those_below_and_half_of_the_equals(rows: list[tuple[int, float]]) -> None:
     groups = np.array([g for g, _ in rows], np.int64)

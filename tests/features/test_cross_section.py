@@ -1,7 +1,7 @@
 """Cross-sectional ranks against the definition."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nofx_pipelines.features.cross_section import rank
@@ -9,6 +9,7 @@ from nofx_pipelines.features.cross_section import rank
 cells = st.tuples(st.integers(0, 4), st.one_of(st.just(float("nan")), st.integers(-3, 3).map(float)))
 
 
+@settings(deadline=None)
 @given(st.lists(cells, max_size=40), st.integers(2, 6))
 def test_rank_is_the_mean_place_among_the_valid(rows: list[tuple[int, float]], least: int) -> None:
     groups = np.array([g for g, _ in rows], np.int64)
