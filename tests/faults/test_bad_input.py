@@ -169,7 +169,11 @@ def test_any_folder_name_survives_the_file(nofx: Nofx, tmp_path: Path, folder: s
         ("a.csv", "", ["no bars"]),
         ("a.csv", HEADER + "\n", ["no bars"]),
         ("a.csv", "\x00\x01\x02\x03", ["a.csv"]),
-        ("a.csv.gz", gzip.compress(("\n".join([HEADER, *LINES]) + "\n").encode())[:-20], ["a.csv.gz"]),
+        (
+            "a.csv.gz",
+            gzip.compress(("\n".join([HEADER, *LINES]) + "\n").encode(), mtime=0)[:-20],
+            ["a.csv.gz"],
+        ),
         ("a.csv", HEADER + "\n" + "\n".join(LINES).replace("600", "../../x"), ["no bars"]),
     ],
 )
@@ -263,7 +267,7 @@ def test_rows_in_two_time_zones_are_not_guessed(tmp_path: Path) -> None:
     [
         ("empty.csv", b""),
         ("columns.csv", b"a,b,c\n1,2,3\n"),
-        ("cut.csv.gz", gzip.compress(("\n".join([HEADER, *LINES]) + "\n").encode())[:-20]),
+        ("cut.csv.gz", gzip.compress(("\n".join([HEADER, *LINES]) + "\n").encode(), mtime=0)[:-20]),
         ("noise.parquet", b"PAR1" + bytes(range(256)) + b"PAR1"),
     ],
 )

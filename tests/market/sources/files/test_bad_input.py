@@ -160,10 +160,10 @@ pl.DataFrame({"symbol": ["600519.SH"], "ts_open": [1]}).write_parquet(PARQUET)
         ("empty.csv", b"", "empty_file"),
         ("blank.csv", b"\n\n", "empty_file"),
         ("header.csv", f"{HEADER}\n".encode(), "empty_file"),
-        ("cut.csv.gz", gzip.compress(TEXT)[:-9], "corrupt_file"),
-        ("stub.csv.gz", gzip.compress(TEXT)[:6], "corrupt_file"),
-        ("empty.csv.gz", gzip.compress(b""), "empty_file"),
-        ("crc.csv.gz", gzip.compress(TEXT)[:-8] + b"\0" * 8, "corrupt_file"),
+        ("cut.csv.gz", gzip.compress(TEXT, mtime=0)[:-9], "corrupt_file"),
+        ("stub.csv.gz", gzip.compress(TEXT, mtime=0)[:6], "corrupt_file"),
+        ("empty.csv.gz", gzip.compress(b"", mtime=0), "empty_file"),
+        ("crc.csv.gz", gzip.compress(TEXT, mtime=0)[:-8] + b"\0" * 8, "corrupt_file"),
         ("cut.zip", zipped(TEXT)[:-30], "corrupt_file"),
         ("member.zip", bad_member(TEXT), "corrupt_file"),
         ("cut.parquet", PARQUET.getvalue()[:-20], "corrupt_file"),
@@ -186,7 +186,7 @@ def test_a_file_that_cannot_be_read_is_one_reject_and_the_others_go_on(tmp_path,
 
 def test_a_bomb_is_refused(tmp_path, deliver, monkeypatch):
     monkeypatch.setattr(containers, "MAX_DECOMPRESSED_BYTES", 1_000_000)
-    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(TEXT + b"\n" * 20_000_000))
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(TEXT + b"\n" * 20_000_000, mtime=0))
     (tmp_path / "good.csv").write_text(table(*GOOD))
     found = deliver(tmp_path, "cn", "1m")
     assert found.bars.height == 4
@@ -280,9 +280,9 @@ def test_a_file_that_breaks_after_its_survey_says_so(tmp_path, deliver):
     from datetime import date
 
     path = tmp_path / "a.csv.gz"
-    path.write_bytes(gzip.compress(TEXT))
+    path.write_bytes(gzip.compress(TEXT, mtime=0))
     source = deliver(path, "cn", "1m").source
-    path.write_bytes(gzip.compress(TEXT)[:-9])
+    path.write_bytes(gzip.compress(TEXT, mtime=0)[:-9])
     with pytest.raises(DataError, match=r"a\.csv\.gz cannot be read"):
         list(source.batches(date(2020, 1, 1), date(2030, 1, 1)))
 
