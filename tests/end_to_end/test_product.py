@@ -163,7 +163,11 @@ def test_one_month_alone_is_what_the_whole_history_has(first_run: tuple[Path, st
     assert alone.select(sorted(alone.columns)).equals(whole.select(sorted(whole.columns)))
 
 
-@pytest.mark.parametrize(("number", "after"), [(signal.SIGKILL, 4.0), (signal.SIGINT, 7.0)])
+@pytest.mark.parametrize(
+    ("number", "after"),
+    # test_interrupted_runs kills one too
+    [pytest.param(signal.SIGKILL, 4.0, marks=pytest.mark.slow), (signal.SIGINT, 7.0)],
+)
 def test_an_interrupted_run_goes_on(
     first_run: tuple[Path, str], tmp_path: Path, number: signal.Signals, after: float
 ) -> None:

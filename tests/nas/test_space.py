@@ -24,10 +24,11 @@ def _drawn(seed: int, space: SearchSpace = SPACE) -> tuple[int, ...]:
     return tuple(int(rng.integers(len(decision.values))) for decision in space.decisions)
 
 
-def test_ten_thousand_random_genotypes_are_built_and_run() -> None:
+@pytest.mark.parametrize("genotypes", [1_500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_random_genotypes_are_built_and_run(genotypes: int) -> None:
     torch.set_num_threads(1)
     seen = set()
-    for seed in range(10_000):
+    for seed in range(genotypes):
         genotype = SPACE.canonical(_drawn(seed))
         spec = SPACE.decode(genotype)
         assert SPACE.encode(spec) == genotype
