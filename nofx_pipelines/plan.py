@@ -178,8 +178,9 @@ def whole_state(
         return _stale(universe, stage, "code or settings changed")
     if stage.name == "training_set" and not _leak_free(lake, universe):
         return _stale(universe, stage, "its leak check did not pass")
-    if stage.name == "online_features" and not _handed_over(lake, universe):
-        return _stale(universe, stage, "the online store lacks vectors")
+    lacking = _lacking_online(lake, universe) if stage.name == "online_features" else None
+    if lacking is not None:
+        return _stale(universe, stage, lacking)
     content, _, code_above = stage_inputs(lake, universe, stage).partition("/")
     known, _, code_known = stamp.inputs.partition("/")
     if not above and content == known:
@@ -195,10 +196,10 @@ def _leak_free(lake: Lake, universe: UniverseConfig) -> bool:
     return leak_check_passed(lake, universe) is True
 
 
-def _handed_over(lake: Lake, universe: UniverseConfig) -> bool:
-    from nofx_pipelines.features.online.refresh import is_handed_over
+def _lacking_online(lake: Lake, universe: UniverseConfig) -> str | None:
+    from nofx_pipelines.features.online.refresh import why_not_handed_over
 
-    return is_handed_over(lake, lake.root.parent, universe)
+    return why_not_handed_over(lake, lake.root.parent, universe)
 
 
 def _waits(table: LakeTable, universe: UniverseConfig, now: datetime) -> bool:

@@ -134,13 +134,14 @@ def differences(lake: Lake, home: Path, universe: UniverseConfig) -> list[str]:
     return [name for name, good in zip(entities, right, strict=True) if not good]
 
 
-def is_handed_over(lake: Lake, home: Path, universe: UniverseConfig) -> bool:
-    """Whether the store holds every vector that the table of features ends with, and says so."""
-    table = lake.table(universe.name, "features")
+def why_not_handed_over(lake: Lake, home: Path, universe: UniverseConfig) -> str | None:
+    """Why the store may not hold every vector that the table of features ends with; None when it does."""
     try:
-        return table.exists() and not differences(lake, home, universe)
-    except FeatureError:  # a server that is away, a damaged vector: the hand-over itself says which
-        return False
+        if lake.table(universe.name, "features").exists() and not differences(lake, home, universe):
+            return None
+    except FeatureError as error:  # a server that is away, a damaged vector
+        return error.problem
+    return "the online store lacks vectors"
 
 
 def _names(vectors: pl.DataFrame, universe: UniverseConfig) -> list[str]:

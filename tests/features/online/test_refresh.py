@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
+import pytest
 
+from nofx_pipelines.config import OnlineConfig
 from nofx_pipelines.features.online.backends import store_of
 from nofx_pipelines.features.online.mapped_store import MappedStore
-from nofx_pipelines.features.online.refresh import differences, is_handed_over, newest_vectors
+from nofx_pipelines.features.online.refresh import differences, newest_vectors, why_not_handed_over
 from tests.chain import Chain
 
 
@@ -32,8 +36,19 @@ def test_a_lost_store_is_handed_over_again(chain: Chain) -> None:
     store.path.unlink()
     assert chain.plan()["online_features"].reason == "the online store lacks vectors"
     chain.run()
-    assert is_handed_over(chain.lake, chain.home, chain.universe)
+    assert why_not_handed_over(chain.lake, chain.home, chain.universe) is None
     assert chain.stale() == []
+
+
+def test_a_server_that_is_away_is_what_is_named(
+    finished_chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("redis", reason="pip install redis")
+    monkeypatch.setenv("NOFX_REDIS_URL", "redis://127.0.0.1:1/0")
+    universe = replace(finished_chain.universe, online=OnlineConfig(backend="redis"))
+    why = why_not_handed_over(finished_chain.lake, finished_chain.home, universe)
+    assert why is not None
+    assert "127.0.0.1:1" in why
 
 
 def test_a_newer_streamed_vector_stays(chain: Chain) -> None:
