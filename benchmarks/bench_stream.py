@@ -173,7 +173,7 @@ def many_symbols() -> None:
         stream = Stream(features, [f"I{k:05d}" for k in range(instruments)], bars_per_year=YEAR)
         at, rng = np.arange(instruments), np.random.default_rng(0)
         price, took = 100 * np.ones(instruments), []
-        for k in range(90):
+        for k in range(160):
             price = price * np.exp(rng.normal(0, 0.02, instruments))
             own = {"close": price, "open": price * 1.001, "high": price * 1.01, "low": price * 0.99}
             own |= {"volume": np.round(rng.lognormal(10, 1, instruments)), "amount": price * 1e4}
@@ -181,7 +181,7 @@ def many_symbols() -> None:
             begun = time.perf_counter()
             stream.lanes.moment(at, np.full(instruments, k), columns)
             took.append(time.perf_counter() - begun)
-        late = np.array(took[61:]) * 1e3
+        late = np.array(took[100:]) * 1e3
         memory = stream.lanes.memory.nbytes + stream.lanes.history.nbytes
         p50, p99 = np.percentile(late, 50), np.percentile(late, 99)
         cells.append(

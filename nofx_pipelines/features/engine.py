@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nofx_pipelines.features import cross_section
-from nofx_pipelines.features.kernel import blocks
+from nofx_pipelines.features.kernel import blocks, histories
 from nofx_pipelines.features.kernel.cache import first_call
+from nofx_pipelines.features.kernel.codes import BLOCK
+from nofx_pipelines.features.kernel.eights import WIDTH
+from nofx_pipelines.features.kernel.entries import entries_of
+from nofx_pipelines.features.kernel.memory import aligned
 from nofx_pipelines.features.lower import Program, kind_of
 from nofx_pipelines.features.state import FeatureState
 from nofx_pipelines.features.steps import Layout, Step, layout_of
@@ -23,6 +27,10 @@ I64 = NDArray[np.int64]
 
 _ROWS_A_THREAD = 20_000
 """Fewer rows than this are not worth a thread of their own."""
+_ROWS_FOR_EIGHTS = 200_000
+"""Fewer rows than this are not worth another half of the operators, compiled or read from the cache."""
+_ROWS_IN_EIGHTS = 64
+"""Of fewer rows than this it takes longer to put eight states side by side than it gains."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class Pass:
     """In the order of the program: what a block makes is used while it is near."""
     grouped: Tables
     """Steps of one operator together, for few rows at a time."""
+    eights: Tables | None
+    """For eight instruments at once; None where steps run at the rows of a condition alone."""
     stored: I64
     """Slots that go into a snapshot, all of them this pass's own."""
     snapshot_columns: I64
@@ -113,6 +123,9 @@ def _pass(
     return Pass(
         tables=tables_of(clustered(steps), places, fixed, moved),
         grouped=tables_of(grouped(steps), places, fixed, moved),
+        eights=None
+        if any(s.clock >= 0 or s.op in ("sample", "hold") for s in steps)
+        else tables_of(steps, places, fixed, moved, eights=True),
         stored=np.array([slot for slot, _ in stored], np.int64),
         snapshot_columns=np.array([k for _, k in stored], np.int64),
         cross=cross,
@@ -198,15 +211,30 @@ def _run_pass(
     """The kernel over all instruments, in as many parts as there are threads."""
     stored = one.stored if noted.shape[1] else one.stored[:0]
     snapshots = np.zeros((len(spans), len(stored)))
+    spans, begins = spans.copy(), offsets[:-1].copy()  # what is done in eights is noted there
+    alone = entries_of(one.tables.runs, False)
+    rows = np.add.reduceat(np.append(spans[:, 1] - spans[:, 0], 0), offsets[:-1]) * (np.diff(offsets) > 0)
+    scratch = blocks.scratch(plan.layout.line, BLOCK, 1)
 
     def part(first: int, last: int) -> None:
+        own, begin, states = offsets[first : last + 1], begins[first:last], state.values[first:last]
+        members = eights_of(rows[first:last], state.rows[first:last])
+        if one.eights is not None and panel.shape[1] >= _ROWS_FOR_EIGHTS and len(members):
+            base, apart = plan.layout.addresses(WIDTH)
+            first_call(
+                histories.run_eights,
+                *(one.eights.runs, entries_of(one.eights.runs, True), *one.eights.arrays[1:]),
+                *(panel, members, begin, own, spans),
+                one.eights.registers(state.bars_per_year, BLOCK),
+                *(states, base, apart, aligned(plan.layout.slots * WIDTH), stored, snapshots),
+                np.zeros(scratch),
+            )
         first_call(
-            blocks.run,
-            *one.tables.arrays,
-            *(panel, offsets[first : last + 1], spans),
-            one.tables.registers(state.bars_per_year, blocks.BLOCK),
-            *(state.values[first:last], stored, snapshots),
-            np.zeros(blocks.scratch(plan.layout.line, blocks.BLOCK, 1)),
+            histories.run,
+            *(one.tables.runs, alone, *one.tables.arrays[1:]),
+            *(panel, begin, own, spans),
+            one.tables.registers(state.bars_per_year, BLOCK),
+            *(states, stored, snapshots, np.zeros(scratch)),
         )
 
     cuts = _cuts(spans, offsets, panel.shape[1], threads)
@@ -217,6 +245,19 @@ def _run_pass(
             list(pool.map(part, cuts[:-1], cuts[1:]))
     if noted.shape[1]:
         noted[:, one.snapshot_columns] = snapshots
+
+
+def eights_of(rows: I64, seen: I64) -> I64:
+    """Instruments that can be computed eight at a time, int64 [eights, 8]: they have seen as many rows, so
+    that their windows stand at the same position, and of those of about as many rows to come.
+    """
+    order = np.lexsort((rows, seen))
+    order = order[rows[order] >= _ROWS_IN_EIGHTS]
+    found = [
+        same[len(same) % WIDTH :].reshape(-1, WIDTH)
+        for same in np.split(order, np.flatnonzero(np.diff(seen[order])) + 1)
+    ]
+    return np.concatenate(found).astype(np.int64)
 
 
 def _cuts(spans: I64, offsets: I64, total: int, threads: int | None) -> list[int]:

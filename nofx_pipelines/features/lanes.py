@@ -11,6 +11,9 @@ from nofx_pipelines.features import cross_section
 from nofx_pipelines.features.engine import Plan
 from nofx_pipelines.features.kernel import blocks, tiles
 from nofx_pipelines.features.kernel.cache import first_call
+from nofx_pipelines.features.kernel.eights import WIDTH
+from nofx_pipelines.features.kernel.entries import entries_of
+from nofx_pipelines.features.kernel.memory import aligned
 from nofx_pipelines.features.tables import valued
 
 F64 = NDArray[np.float64]
@@ -25,6 +28,7 @@ _OWN = (
     "last", "values", "newest",
 )  # fmt: skip
 """Arrays of `Lanes` that a frame names."""
+_NOTHING = np.zeros(0)
 _PLACES = {name: place for place, name in enumerate(tiles.FRAME)}
 
 
@@ -40,7 +44,7 @@ class Lanes:
         self.w = 1 if instruments <= FEW else LANES
         parts = max(1, -(-instruments // self.w))
         self.slots = max(layout.slots, 1)
-        self.memory = np.zeros((parts, self.slots * self.w))
+        self.memory = aligned(parts, self.slots * self.w)
         self.columns, self.features = len(plan.program.columns), len(plan.outputs)
         self.seen = np.zeros(instruments, np.int64)
         self.last_ts = np.full(instruments, -(2**62), np.int64)
@@ -48,13 +52,13 @@ class Lanes:
         self.history_ts = np.zeros((instruments, depth), np.int64)
         self.since = np.zeros(instruments, np.int64)
         """The number of an instrument's first row whose bar was kept."""
-        self.last = np.full((instruments, self.features), np.nan)
+        self.last = np.full((instruments, self.features), np.nan, order="C" if self.w == 1 else "F")
         self.values = np.zeros(self.features, np.int64)
         self.newest = np.full(self.features, -(2**62), np.int64)
-        self.panel = np.full((plan.panel_rows, max(instruments, 1)), np.nan)
+        self.panel = aligned(plan.panel_rows, -(-max(instruments, 1) // WIDTH) * WIDTH, fill=np.nan)
         for panel_row, value in plan.fills:
             self.panel[panel_row] = valued(value, bars_per_year)
-        self._base, self._apart = _addresses(layout.steps, layout.slots, self.w)
+        self._base, self._apart = layout.addresses(self.w)
         if layout.slots:
             self.write(np.arange(instruments), np.tile(layout.initial_state, (instruments, 1)))
         self.at, self.times, self.lanes = (np.zeros(max(instruments, 1), np.int64) for _ in range(3))
@@ -67,13 +71,15 @@ class Lanes:
         registers = tables.registers(self.bars_per_year, self.w)
         starts = np.arange(self.w + 1, dtype=np.int64)
         line = np.zeros(blocks.scratch(self.plan.layout.line, self.w, self.w))
-        self._kept += [registers, starts, line]
-        arrays: dict[str, Any] = {"registers": registers, "starts": starts, "line": line}
+        entries = entries_of(tables.runs, self.w > 1)
+        self._kept += [registers, starts, line, entries]
+        arrays: dict[str, Any] = {"registers": registers, "starts": starts, "entries": entries}
         arrays |= {name: getattr(tables, name) for name in ("runs", "table", "numbers", "pool", "levels")}
         arrays |= {name: getattr(self, name) for name in _OWN}
         numbers = {"count": len(tables.runs), "stride": registers.shape[1] * 8, "parts": 0, "rows": 0}
         numbers |= {name: getattr(self, name) for name in ("slots", "w", "depth", "columns", "features")}
-        numbers["width"] = self.panel.shape[1] * 8
+        numbers["apart"], numbers["further"] = self.last.strides
+        numbers |= {"width": self.panel.shape[1] * 8, "each": 1, "line": blocks.line_of(line, self.w)}
         frame = np.zeros(len(tiles.FRAME), np.int64)
         for name, array in arrays.items():
             frame[_PLACES[name]] = array.ctypes.data
@@ -155,7 +161,7 @@ class Lanes:
         self.tiles[:parts], self.bounds[:parts], self.bounds[parts] = tile[begins], begins, rows
         for frame, one in zip(self.frames, self.plan.passes, strict=True):
             frame[_PLACES["parts"]], frame[_PLACES["rows"]] = parts, rows
-            first_call(tiles.tick, frame)
+            first_call(tiles.tick, frame, -1, 0, _NOTHING, _NOTHING)
             for call in one.cross:
                 cross_section.run(call, self.panel[:, :rows], np.zeros(rows, np.int64))
         for source, target in self.plan.copies:
@@ -165,15 +171,4 @@ class Lanes:
 
     def push(self, i: int, ts: int, bar: F64, out: F64) -> bool:
         """One row of one instrument, where nothing looks across instruments; False when it is not newer."""
-        return bool(first_call(tiles.push, self.frames[0], i, ts, bar, out))
-
-
-def _addresses(steps: Any, slots: int, w: int) -> tuple[I64, I64]:
-    """Where slot k of lane s lies: base[k] + s * apart[k]."""
-    base, apart = np.arange(slots, dtype=np.int64) * w, np.ones(slots, np.int64)
-    for s in steps:
-        if s.beside:
-            first = s.slot + len(s.initial) - s.beside
-            base[first : first + s.beside] = first * w + np.arange(s.beside)
-            apart[first : first + s.beside] = s.beside
-    return base, apart
+        return bool(first_call(tiles.tick, self.frames[0], i, ts, bar, out))

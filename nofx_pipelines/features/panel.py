@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.clocks import TRADED
 from nofx_pipelines.features.engine import Rows
+from nofx_pipelines.features.kernel import histories
+from nofx_pipelines.features.kernel.cache import first_call
 from nofx_pipelines.features.operators import CLOCK_COLUMNS, OPTIONAL_COLUMNS
 
 KEY = ("instrument_id", "ts_close", "session_date")
@@ -124,10 +126,10 @@ def _repeated(rows: pl.DataFrame) -> NDArray[np.int64]:
 
 def nullable(name: str, values: NDArray[np.float64]) -> pl.Series:
     """A Float64 column over the array's own memory, null where it is NaN."""
-    missing = np.isnan(values)
-    if not missing.any():
+    found = np.empty(-(-len(values) // 8), np.uint8)
+    if first_call(histories.valid_bits, values, found) == len(values):
         return pl.Series(name, values)
-    bits = pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes())
+    bits = pa.py_buffer(found)
     array = pa.Array.from_buffers(pa.float64(), len(values), [bits, pa.py_buffer(values)])
     return pl.Series(name, array)
 

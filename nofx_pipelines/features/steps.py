@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nofx_pipelines.features.lower import LEAVES, Instruction, Program, kind_of
 
-SIDE_BY_SIDE = frozenset({"mad", "order", "seasonal"})
+I64 = NDArray[np.int64]
+SIDE_BY_SIDE = frozenset({"mad", "seasonal"})
 """Steps whose last array of state stands side by side for each instrument."""
 _NAN, _INF = math.nan, math.inf
 
@@ -74,6 +78,16 @@ class Layout:
         """The slots that the last rows cannot rebuild."""
         kept = (range(s.slot, s.slot + len(s.initial)) for s in self.steps if not s.replayed)
         return tuple(slot for slots in kept for slot in slots)
+
+    def addresses(self, w: int) -> tuple[I64, I64]:
+        """Where slot k of lane s lies among ``w`` lanes: base[k] + s * apart[k]."""
+        base, apart = np.arange(self.slots, dtype=np.int64) * w, np.ones(self.slots, np.int64)
+        for s in self.steps:
+            if s.beside:
+                first = s.slot + len(s.initial) - s.beside
+                base[first : first + s.beside] = first * w + np.arange(s.beside)
+                apart[first : first + s.beside] = s.beside
+        return base, apart
 
     @cached_property
     def line(self) -> int:
@@ -262,7 +276,7 @@ def _order(members: list[Instruction]) -> _Drawn:
     outs = [(i.dst, 0) for i in members]
     array = (-_INF, *[_INF] * (n + 1))
     initial = (0.0, 0.0, 0.0, *[_NAN] * n, *array, *array)
-    return _Drawn("order", outs, n, initial=initial, levels=levels, beside=2 * (n + 2), period=n)
+    return _Drawn("order", outs, n, initial=initial, levels=levels, period=n)
 
 
 def _ewm(members: list[Instruction]) -> _Drawn:

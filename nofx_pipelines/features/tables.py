@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nofx_pipelines.features.kernel import blocks
+from nofx_pipelines.features.kernel import codes
+from nofx_pipelines.features.kernel.memory import UNWANTED, aligned, in_panel
 from nofx_pipelines.features.steps import Step
 
 F64 = NDArray[np.float64]
@@ -39,7 +41,7 @@ class Tables:
 
     def registers(self, bars_per_year: float, rows: int) -> F64:
         """Registers for blocks of ``rows``, constants and parameters filled in."""
-        registers = np.full((max(self.width, 1), rows), np.nan)
+        registers = aligned(max(self.width, 1), rows, fill=math.nan)
         for register, value in self.fixed:
             registers[register] = valued(value, bars_per_year)
         return registers
@@ -55,21 +57,24 @@ def tables_of(
     rows: Mapping[int, Sequence[int]],
     fixed: Mapping[int, Fixed],
     moved: Sequence[tuple[int, int]] = (),
+    *,
+    eights: bool = False,
 ) -> Tables:
     """The tables of one pass.
 
-    ``rows`` says where values lie in the panel: operands that no step makes are loaded from the first place
-    before their first use, made ones are saved to all of them at once; ``moved`` are panel rows that are
-    copied to others. A register is free again after its last use.
+    ``rows`` says where values lie in the panel: operands are read and written there; what lies in several
+    places is copied to the others; ``moved`` are panel rows that are copied to others. With ``eights`` the
+    panel's rows are not those of the registers: values are loaded before their first use and saved to all
+    places. A register is free again after its last use.
     """
-    drawn = _Drawn(rows, fixed, _last_uses(steps))
+    drawn = _Drawn(rows, fixed, _last_uses(steps), eights)
     for source, target in moved:
         drawn.copy(source, target)
     for place, step in enumerate(steps):
         drawn.turn(step.clock)
         drawn.add(place, step)
     drawn.turn(-1)
-    table = np.array(drawn.table, np.int64).reshape(-1, blocks.FIELDS)
+    table = np.array(drawn.table, np.int64).reshape(-1, codes.FIELDS)
     return Tables(
         runs=_runs(table[:, 0]),
         table=table,
@@ -137,6 +142,7 @@ class _Drawn:
     rows: Mapping[int, Sequence[int]]
     fixed: Mapping[int, Fixed]
     last: Mapping[int, int]
+    eights: bool
     table: list[tuple[int, ...]] = field(default_factory=list)
     numbers: list[tuple[float, float]] = field(default_factory=list)
     pool: list[tuple[int, int]] = field(default_factory=list)
@@ -150,40 +156,52 @@ class _Drawn:
     def turn(self, clock: int) -> None:
         """Go on with the rows of a condition, or with all rows (-1)."""
         if clock != self.clock:
-            at = -1 if clock < 0 else self._operand(clock)
-            self._row((blocks.TURN, 0, at, *[0] * 6), (0.0, 0.0))
+            at = UNWANTED if clock < 0 else self._operand(clock)
+            self._row((codes.TURN, 0, at, *[0] * 6), (0.0, 0.0))
             self.clock = clock
 
     def add(self, place: int, step: Step) -> None:
         """The step's row, with the loads before it and the saves after it."""
         args = [self._operand(a) for a in step.args]
-        made = [(self._given(r) if r >= 0 else -1, r, lag) for r, lag in step.outs]
+        made = [(self._given(r) if r >= 0 else UNWANTED, r, lag) for r, lag in step.outs]
         first, outs = len(self.pool), [(at, lag) for at, _, lag in made]
         if step.op in _SEVERAL:
             self.pool += outs
             self.levels += step.levels or [(0.0, 0.0)] * len(outs)
         a, b, c = (*args, *(args[-1:] * 3))[:3]
-        row = (blocks.CODES[step.op], max(outs[0][0], 0), a, b, c, step.n, step.slot, first, len(self.pool))
+        row = (codes.CODES[step.op], outs[0][0], a, b, c, step.n, step.slot, first, len(self.pool))
         self._row(row, (step.least, step.number))
         for at, register, _ in made:
-            for place_in_panel in self.rows.get(register, ()):
-                self._row((blocks.SAVE, place_in_panel, at, *[0] * 6), (0.0, 0.0))
+            for other in self.rows.get(register, ())[0 if self.eights else 1 :]:
+                if self.eights:
+                    self._move(codes.SAVE, other, at)
+                else:
+                    self._move(codes.COPY, in_panel(other), at)
         used = (*step.reads, *(r for r, _ in step.outs))
-        done = {r for r in used if self.last.get(r, place) <= place}
-        self.free += [self.at[r] for r in sorted(done - set(self.fixed)) if r >= 0]
+        done = {r for r in used if r >= 0 and self.last.get(r, place) <= place} - set(self.fixed)
+        self.free += [self.at[r] for r in sorted(done) if self.at[r] >= 0]
 
     def copy(self, source: int, target: int) -> None:
         """A panel row to another."""
-        at = self._given(-1)
-        self._row((blocks.LOAD, at, source, *[0] * 6), (0.0, 0.0))
-        self._row((blocks.SAVE, target, at, *[0] * 6), (0.0, 0.0))
-        self.free.append(self.at.pop(-1))
+        if self.eights:
+            at = self._given(-1)
+            self._move(codes.LOAD, at, source)
+            self._move(codes.SAVE, target, at)
+            self.free.append(self.at.pop(-1))
+        else:
+            self._move(codes.COPY, in_panel(target), in_panel(source))
+
+    def _move(self, code: int, target: int, source: int) -> None:
+        self._row((code, target, source, *[0] * 6), (0.0, 0.0))
 
     def _row(self, row: tuple[int, ...], numbers: tuple[float, float]) -> None:
         self.table.append(row)
         self.numbers.append(numbers)
 
     def _given(self, register: int) -> int:
+        if register in self.rows and not self.eights:
+            self.at[register] = in_panel(self.rows[register][0])
+            return self.at[register]
         if not self.free:
             self.free.append(self.width)
             self.width += 1
@@ -194,7 +212,8 @@ class _Drawn:
         if register not in self.at and register in self.fixed:
             self.at[register] = self.width
             self.width += 1
+        elif register not in self.at and self.eights:
+            self._move(codes.LOAD, self._given(register), self.rows[register][0])
         elif register not in self.at:
-            at = self._given(register)
-            self._row((blocks.LOAD, at, self.rows[register][0], *[0] * 6), (0.0, 0.0))
+            self.at[register] = in_panel(self.rows[register][0])
         return self.at[register]

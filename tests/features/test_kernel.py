@@ -33,7 +33,7 @@ from nofx_pipelines.features import (
     volume,
     wilder,
 )
-from nofx_pipelines.features.kernel import blocks
+from nofx_pipelines.features.kernel import histories
 
 from .worlds import EVERY, YEAR, one_series, random_bars, set_of
 
@@ -238,8 +238,8 @@ def test_cumulative_sum_and_age_over_missing_values() -> None:
 
 def test_another_feature_set_compiles_nothing() -> None:
     compute(random_bars(3, 10), EVERY, bars_per_year=YEAR)
-    known = list(blocks.run.signatures)
+    known = list(histories.run.signatures)
     compute(random_bars(2, 400), feature_set("technical"), bars_per_year=YEAR, snapshots=True)
     compute(random_bars(1, 3), set_of(x=close), bars_per_year=YEAR)
-    assert blocks.run.signatures == known
+    assert histories.run.signatures == known
     assert len(known) == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
-from nofx_pipelines.features import compute
+from nofx_pipelines.features import FeatureSet, compute
+from nofx_pipelines.features.engine import plan_of
+from nofx_pipelines.features.expr import Expr, walk
 
 from .mutate import MUTATIONS, ROOT
 from .worlds import EVERY, YEAR, random_bars, same_bits, worst
@@ -19,6 +22,10 @@ def test_kernel_and_oracle_agree_on_every_operator(missing: float, flat: float) 
     assert {name: gap for name, gap in gaps.items() if gap > 1e-9} == {}
 
 
+def no_clocks(expr: Expr) -> bool:
+    return all(e.op not in ("sample", "hold") for e in walk(expr))
+
+
 def test_parts_are_the_whole() -> None:
     """Rows in blocks of any length: rings, counts and prefixes carried from one to the next."""
     bars = random_bars(3, 40, suspended=0.1, missing=0.1, flat=0.1, seed=6)
@@ -30,6 +37,28 @@ def test_parts_are_the_whole() -> None:
         state = result.state
         parts.append(result.frame)
     same_bits(pl.concat(parts), compute(bars, EVERY, bars_per_year=YEAR).frame)
+
+
+@pytest.mark.parametrize(("missing", "flat"), [(0.0, 0.0), (0.02, 0.1)])
+def test_eight_at_once_are_each_alone(missing: float, flat: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows that eight instruments have in common, then the rest of the longer ones; with snapshots."""
+    alone = FeatureSet("alone", tuple(f for f in EVERY.features if no_clocks(f.expr)))
+    assert len(alone.features) > 40
+    assert plan_of(alone.program).passes[0].eights is not None
+    bars = random_bars(9, 44, missing=missing, flat=flat, seed=7)
+    results = []
+    for rows in (8, 10**9):
+        monkeypatch.setattr("nofx_pipelines.features.engine._ROWS_FOR_EIGHTS", rows)
+        monkeypatch.setattr("nofx_pipelines.features.engine._ROWS_IN_EIGHTS", rows)
+        results.append(compute(bars, alone, bars_per_year=YEAR, snapshots=True))
+    eights, one_by_one = results
+    same_bits(eights.frame, one_by_one.frame)
+    assert eights.state is not None
+    assert one_by_one.state is not None
+    assert np.array_equal(eights.state.values, one_by_one.state.values, equal_nan=True)
+    assert eights.snapshots is not None
+    assert one_by_one.snapshots is not None
+    assert eights.snapshots.equals(one_by_one.snapshots)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

@@ -25,7 +25,7 @@ from nofx_pipelines.features import (
     where,
 )
 from nofx_pipelines.features.brute_force import BRUTE_FORCE
-from nofx_pipelines.features.kernel import blocks
+from nofx_pipelines.features.kernel import codes
 from nofx_pipelines.features.kernel.source import _ELEMENTWISE, _STATEFUL
 from nofx_pipelines.features.operators import OPERATORS
 from nofx_pipelines.features.polars_engine import _LOWERINGS
@@ -91,6 +91,6 @@ def test_both_engines_know_every_operator() -> None:
     assert set(_LOWERINGS) | set(BRUTE_FORCE) | {"sample", "hold"} == known
     crossing = {name for name, row in OPERATORS.items() if row.kind == "cross"}
     steps = {_FUSED.get(name, name) for name in known - composed - crossing}
-    assert set(_FAMILIES) == steps | {"known"} == set(blocks.CODES) - {"load", "save", "turn"}
+    assert set(_FAMILIES) == steps | {"known"} == set(codes.CODES) - {"copy", "load", "save", "turn"}
     assert steps | {"known"} == set(_ELEMENTWISE) | set(_STATEFUL)
     assert set(cross_section._OPERATORS) == crossing - {"apply"}

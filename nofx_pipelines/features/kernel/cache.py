@@ -6,7 +6,8 @@ Numba's cache watches one file a function; a kernel is made of several.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -45,15 +46,33 @@ def cached(compiler: Callable[..., Any], **options: Any) -> Callable[[Callable[.
     return decorate
 
 
-def first_call(dispatcher: Any, *args: Any) -> Any:
-    """Call a cached function; of several processes that find it uncompiled one compiles, the others wait."""
-    if config.DISABLE_JIT or dispatcher.signatures:
-        return dispatcher(*args)
-    folder = _HERE / "__pycache__" / sources_hash()
+def named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The function under a name of its own.
+
+    Compiled code that is read from a cache finds what it calls by name, wherever that was compiled: of two
+    inner functions of one name, compiled in two processes, both callers would get the first.
+    """
+    function.__qualname__ = name
+    function.__name__ = name.rpartition(".")[2]
+    return function
+
+
+@contextmanager
+def one_process() -> Iterator[None]:
+    """Of several processes that find something uncompiled one compiles, the others wait."""
     try:
-        lock = (folder / "lock").open("w")
+        lock = (_HERE / "__pycache__" / sources_hash() / "lock").open("w")
     except OSError:
-        return dispatcher(*args)
+        yield
+        return
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def first_call(dispatcher: Any, *args: Any) -> Any:
+    """Call a cached function, the first time in `one_process`."""
+    if config.DISABLE_JIT or dispatcher.signatures:
+        return dispatcher(*args)
+    with one_process():
         return dispatcher(*args)

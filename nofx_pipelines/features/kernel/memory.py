@@ -7,12 +7,36 @@ checked here.
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import config, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Tables = tuple[int, int, int, int, int, int, int, int]
+"""Addresses of a pass' ``table``, ``numbers``, ``pool``, ``levels`` and ``registers``, how many bytes a
+register takes, the address of the first row in the panel, how many bytes a panel row takes."""
+UNWANTED = -1
+"""The place of an output that nobody reads."""
+
+
+def aligned(*shape: int, fill: float = 0.0) -> NDArray[np.float64]:
+    """An array that begins at a line of the cache: eight numbers then lie in one line, not in two."""
+    size, line = math.prod(shape), 64
+    room = np.empty(size + line // 8)
+    begin = -room.ctypes.data % line // 8
+    array = room[begin : begin + size].reshape(shape)
+    array[...] = fill
+    return array
+
+
+def in_panel(row: int) -> int:
+    """The place of an operand that is a row of the panel; registers are 0 and more."""
+    return -2 - row
 
 
 def _pointer(builder: Any, kind: Any, address: Any, index: Any) -> Any:
@@ -61,6 +85,32 @@ def put_int(context: Any, address: Any, index: Any, value: Any) -> Any:
     return types.void(types.intp, types.intp, types.int64), codegen
 
 
+@intrinsic
+def fetch(context: Any, address: Any) -> Any:
+    """Ask for the line of memory at an address, to be written to soon."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [builder.inttoptr(args[0], byte), number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen
+
+
+@intrinsic
+def call(context: Any, address: Any, first: Any, last: Any, z: Any, g: Any, m: Any, w: Any) -> Any:
+    """Call the operator at an address, see `entries.entry`."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 6)
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7), codegen
+
+
 if config.DISABLE_JIT:  # the same in plain Python, to step through a kernel or to break it on purpose
     np.seterr(all="ignore")
 
@@ -79,3 +129,20 @@ if config.DISABLE_JIT:  # the same in plain Python, to step through a kernel or 
     def put_int(address: int, index: int, value: int) -> None:
         """Write an int64 at ``index``."""
         ctypes.c_int64.from_address(int(address + 8 * index)).value = value
+
+    def fetch(address: int) -> None:
+        """Ask for the line of memory at an address, to be written to soon."""
+
+    def call(address: int, first: int, last: int, z: int, g: int, m: int, w: int) -> None:
+        """Call the operator at an address, which is its place in ``PLAIN`` here."""
+        PLAIN[address](first, last, z, g, m, w)
+
+
+PLAIN: list[Any] = []
+"""Operators by their address where nothing is compiled."""
+
+
+@njit(forceinline=True, nogil=True, error_model="numpy")
+def at_row(z: Tables, place: int) -> int:
+    """The address of an operand's first row."""
+    return z[4] + place * z[5] if place >= 0 else z[6] + (-2 - place) * z[7]

@@ -450,7 +450,7 @@ def _shape_suffixes(n: int, m: int, ring: int, w: int) -> None:
 
 
 @_inline
-def _places(first: float, last: float) -> tuple[float, float]:
+def places(first: float, last: float) -> tuple[float, float]:
     """The sum of the whole numbers from first to last, and that of their squares."""
     low = first - 1.0
     return (
@@ -515,7 +515,7 @@ def trend(
             here = sums + at * w
             older = get(m, here)
             if full == 1.0:
-                older_t, older_t2 = _places(float(at), float(n - 1))
+                older_t, older_t2 = places(float(at), float(n - 1))
             else:
                 older_t, older_t2 = get(m, here + 3 * n * w), get(m, here + 4 * n * w)
             share = over(before)
@@ -744,53 +744,58 @@ def mean_deviation(
 
 @_inline
 def order(
-    x: float, n: int, at: int, size: int, half: int, m: int, ring: int, w: int, values: int
+    x: float, n: int, at: int, size: int, half: int, m: int, ring: int, w: int
 ) -> tuple[int, int, int, int]:
-    """Keep the window's values sorted; gives the address at which the n of them now stand.
+    """Keep the window's values sorted; gives the address at which the n of them now stand, ``w`` apart.
 
-    There are two sorted arrays side by side at ``values``, each between -infinity and infinity; what is
-    missing stands as infinity. This row's array is made of the last one's: the old value left out, the new
-    one put in as ``min(max(new, left), right)``, without a branch that depends on the values, so that the
-    processor takes several at once. State: position, size, which array, n rows, 2 (n + 2) values.
+    There are two sorted arrays behind the ring, each between -infinity and infinity; what is missing stands
+    as infinity. This row's array is made of the last one's: the old value left out, the new one put in as
+    ``min(max(new, left), right)``, without a branch that depends on the values, so that the processor takes
+    several at once. State: position, size, which array, n rows, 2 (n + 2) values.
     """
     old, new = get(m, ring + at * w), x + 0.0  # no negative zero
     put(m, ring + at * w, new)
     size += (1 if new == new else 0) - (1 if old == old else 0)
     old, new = (np.inf if old != old else old), (np.inf if new != new else new)
-    last = m + 8 * (values + 1 + half * (n + 2))
-    here = m + 8 * (values + 1 + (1 - half) * (n + 2))
+    last, here = sorted_at(n, half, m, ring, w), sorted_at(n, 1 - half, m, ring, w)
     gone = 0
     for j in range(n):
-        gone += 1 if get(last, j) < old else 0
+        gone += 1 if get(last, j * w) < old else 0
     for j in range(n):
-        before, same, after = get(last, j - 1), get(last, j), get(last, j + 1)
+        before, same, after = get(last, (j - 1) * w), get(last, j * w), get(last, (j + 1) * w)
         left = before if j <= gone else same
         right = same if j < gone else after
-        put(here, j, min(max(left, new), right))
+        put(here, j * w, min(max(left, new), right))
     return (0 if at + 1 == n else at + 1), size, 1 - half, here
 
 
 @_inline
-def quantile(q: float, size: int, least: float, here: int) -> float:
+def sorted_at(n: int, half: int, m: int, ring: int, w: int) -> int:
+    """The address of the first value of one of the two sorted arrays of `order`."""
+    return m + 8 * (ring + (n + 1 + half * (n + 2)) * w)
+
+
+@_inline
+def quantile(q: float, size: int, least: float, here: int, w: int) -> float:
     """The q-quantile of sorted values, linear between neighbours."""
     if size < least or size == 0:
         return np.nan
     place = q * (size - 1)
     i = int(place)
-    low = get(here, i)
+    low = get(here, i * w)
     if place == i:
         return low
-    return low + (get(here, i + 1) - low) * (place - i)
+    return low + (get(here, (i + 1) * w) - low) * (place - i)
 
 
 @_inline
-def percent_rank(x: float, n: int, size: int, least: float, here: int) -> float:
+def percent_rank(x: float, n: int, size: int, least: float, here: int, w: int) -> float:
     """The rank of this row's value among the window's, ties averaged, from 1/size to 1."""
     if x != x or size < least:
         return np.nan
     below, same = 0, 0
     for j in range(n):
-        value = get(here, j)
+        value = get(here, j * w)
         below += 1 if value < x else 0
         same += 1 if value == x else 0
     return (below + 0.5 * (same + 1)) / size

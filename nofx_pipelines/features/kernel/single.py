@@ -12,6 +12,7 @@ from typing import Any
 from numba import njit
 
 from nofx_pipelines.features.kernel import rows as row
+from nofx_pipelines.features.kernel.cache import named
 from nofx_pipelines.features.kernel.memory import get, put
 
 _step = njit(forceinline=True, **row.COMPILE)
@@ -24,7 +25,7 @@ def _aggregates(code: int) -> Callable[..., Any]:
         put(m, 1, prefix)
         return value
 
-    return _step(one)
+    return _step(named(one, f"one_aggregate_{code}"))
 
 
 total, product, lowest, highest = (_aggregates(code) for code in (row.SUM, row.PRODUCT, row.MIN, row.MAX))
@@ -136,7 +137,7 @@ def mean_deviation(m: int, x: float, c: float, n: int, least: float) -> float:
 @_step
 def order(m: int, x: float, n: int) -> tuple[int, int]:
     """The window's values sorted: how many are valid, and the address of the first."""
-    at, size, half, here = row.order(x, n, int(get(m, 0)), int(get(m, 1)), int(get(m, 2)), m, 3, 1, 3 + n)
+    at, size, half, here = row.order(x, n, int(get(m, 0)), int(get(m, 1)), int(get(m, 2)), m, 3, 1)
     put(m, 0, at)
     put(m, 1, size)
     put(m, 2, half)

@@ -184,9 +184,9 @@ def _order(step: Step, args: list[str]) -> list[str]:
     lines = [f"size, here = one.order({_own(step)}, {args[0]}, {step.n})"]
     for (register, _), (level, least) in zip(step.outs, step.levels, strict=True):
         if level < 0.0:
-            lines.append(f"v{register} = row.percent_rank({args[0]}, {step.n}, size, {least!r}, here)")
+            lines.append(f"v{register} = row.percent_rank({args[0]}, {step.n}, size, {least!r}, here, 1)")
         else:
-            lines.append(f"v{register} = row.quantile({level!r}, size, {least!r}, here)")
+            lines.append(f"v{register} = row.quantile({level!r}, size, {least!r}, here, 1)")
     return lines
 
 
