@@ -78,7 +78,7 @@ def _in_eights(first: int, last: int, z: int, g: int, m: int, w: int) -> None:
 
 @lru_cache(maxsize=2 * len(OPS))
 def _made(template: Any, alone: Compiled, eight: Compiled | None) -> Any:
-    header, arrays = _STATE.get(alone.__name__, (0, 0))
+    header, arrays = (0, 0) if eight is None else _STATE[alone.__name__]
     own = {**globals(), "alone": alone, "eight": eight, "header": header, "arrays": arrays}
     made = named(FunctionType(template.__code__, own), f"entry{alone.__name__}{template.__name__}")
     if config.DISABLE_JIT:
