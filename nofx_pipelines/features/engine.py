@@ -212,7 +212,7 @@ def _run_pass(
     stored = one.stored if noted.shape[1] else one.stored[:0]
     snapshots = np.zeros((len(spans), len(stored)))
     spans, begins = spans.copy(), offsets[:-1].copy()  # what is done in eights is noted there
-    alone = entries_of(one.tables.runs, False)
+    alone = entries_of(one.tables.runs, "rows")
     rows = np.add.reduceat(np.append(spans[:, 1] - spans[:, 0], 0), offsets[:-1]) * (np.diff(offsets) > 0)
     scratch = blocks.scratch(plan.layout.line, BLOCK, 1)
 
@@ -223,7 +223,7 @@ def _run_pass(
             base, apart = plan.layout.addresses(WIDTH)
             first_call(
                 histories.run_eights,
-                *(one.eights.runs, entries_of(one.eights.runs, True), *one.eights.arrays[1:]),
+                *(one.eights.runs, entries_of(one.eights.runs, "lanes"), *one.eights.arrays[1:]),
                 *(panel, members, begin, own, spans),
                 one.eights.registers(state.bars_per_year, BLOCK),
                 *(states, base, apart, aligned(plan.layout.slots * WIDTH), stored, snapshots),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,8 +24,11 @@ I64 = NDArray[np.int64]
 
 FEW = 16
 """Up to so many instruments each has a tile of its own: one row at a time finds its state side by side."""
-LANES = 64
-"""Lanes of a tile else: of 64 instruments the same number of state stands side by side."""
+LANES = 504
+"""At most so many lanes has a tile else, side by side the same number of state of each: memory is read in
+long stretches."""
+_ROWS_A_THREAD = 400
+"""Fewer rows than this are not worth a thread of their own."""
 _OWN = (
     "memory", "panel", "lanes", "tiles", "bounds", "at", "times", "seen", "last_ts", "history", "history_ts",
     "last", "values", "newest",
@@ -32,16 +38,30 @@ _NOTHING = np.zeros(0)
 _PLACES = {name: place for place, name in enumerate(tiles.FRAME)}
 
 
+def lanes_of(instruments: int) -> int:
+    """Lanes of a tile: about as many in each, and an odd number of lines of the cache from one number of
+    state to the next, so that they do not all fall into the same few places of it.
+    """
+    if instruments <= FEW:
+        return 1
+    tiles = -(-instruments // LANES)
+    lines = -(-instruments // (tiles * WIDTH))
+    return WIDTH * (lines | 1)
+
+
 class Lanes:
     """State, history and last outputs of ``instruments`` instruments, and a kernel call over them.
 
-    ``depth`` is how many of each instrument's last rows are kept.
+    ``depth`` is how many of each instrument's last rows are kept. ``threads`` over tiles, all cores by
+    default; their number changes no bit.
     """
 
-    def __init__(self, plan: Plan, instruments: int, bars_per_year: float, depth: int) -> None:
+    def __init__(
+        self, plan: Plan, instruments: int, bars_per_year: float, depth: int, threads: int | None = None
+    ) -> None:
         self.plan, self.bars_per_year, self.depth = plan, bars_per_year, depth
         layout = plan.layout
-        self.w = 1 if instruments <= FEW else LANES
+        self.w = lanes_of(instruments)
         parts = max(1, -(-instruments // self.w))
         self.slots = max(layout.slots, 1)
         self.memory = aligned(parts, self.slots * self.w)
@@ -64,22 +84,35 @@ class Lanes:
         self.at, self.times, self.lanes = (np.zeros(max(instruments, 1), np.int64) for _ in range(3))
         self.tiles, self.bounds = np.zeros(parts, np.int64), np.zeros(parts + 1, np.int64)
         self._kept: list[Any] = []
-        self.frames = [self._frame(k) for k in range(len(plan.passes))]
+        wanted = max(1, min(threads or os.cpu_count() or 1, parts if self.w > 1 else 1))
+        self.frame_sets = [[self._frame(k) for k in range(len(plan.passes))] for _ in range(wanted)]
+        """Of every thread a frame a pass, with scratch of its own."""
+        self.frames = self.frame_sets[0]
+        self.frame = self.frames[0]
+        """Of the first pass: all that a push takes."""
+        first_call(tiles.tick, self.frame, -1, 0, _NOTHING, _NOTHING)  # of no tile, to have it compiled
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(len(self.frame_sets) - 1, "moment")
 
     def _frame(self, k: int) -> I64:
-        tables = self.plan.passes[k].grouped
-        registers = tables.registers(self.bars_per_year, self.w)
+        tables, alone = self.plan.passes[k].grouped, self.w == 1
+        registers = tables.registers(self.bars_per_year, FEW if alone else self.w)
         starts = np.arange(self.w + 1, dtype=np.int64)
         line = np.zeros(blocks.scratch(self.plan.layout.line, self.w, self.w))
-        entries = entries_of(tables.runs, self.w > 1)
-        self._kept += [registers, starts, line, entries]
+        entries = entries_of(tables.runs, "row" if alone else "lanes")
         arrays: dict[str, Any] = {"registers": registers, "starts": starts, "entries": entries}
         arrays |= {name: getattr(tables, name) for name in ("runs", "table", "numbers", "pool", "levels")}
+        if alone:
+            arrays["table"], arrays["pool"] = tables.addressed(registers, self.panel)
+        self._kept.append(dict(arrays, line=line))
         arrays |= {name: getattr(self, name) for name in _OWN}
         numbers = {"count": len(tables.runs), "stride": registers.shape[1] * 8, "parts": 0, "rows": 0}
         numbers |= {name: getattr(self, name) for name in ("slots", "w", "depth", "columns", "features")}
         numbers["apart"], numbers["further"] = self.last.strides
-        numbers |= {"width": self.panel.shape[1] * 8, "each": 1, "line": blocks.line_of(line, self.w)}
+        numbers |= {"width": 0 if alone else self.panel.strides[0], "panel_row": self.panel.strides[0]}
+        numbers |= {"each": 1, "line": blocks.line_of(line, self.w)}
         frame = np.zeros(len(tiles.FRAME), np.int64)
         for name, array in arrays.items():
             frame[_PLACES[name]] = array.ctypes.data
@@ -159,9 +192,8 @@ class Lanes:
         begins = np.flatnonzero(np.concatenate(([True], tile[1:] != tile[:-1])))
         parts = len(begins)
         self.tiles[:parts], self.bounds[:parts], self.bounds[parts] = tile[begins], begins, rows
-        for frame, one in zip(self.frames, self.plan.passes, strict=True):
-            frame[_PLACES["parts"]], frame[_PLACES["rows"]] = parts, rows
-            first_call(tiles.tick, frame, -1, 0, _NOTHING, _NOTHING)
+        for k, one in enumerate(self.plan.passes):
+            self._tick(k, parts, rows)
             for call in one.cross:
                 cross_section.run(call, self.panel[:, :rows], np.zeros(rows, np.int64))
         for source, target in self.plan.copies:
@@ -169,6 +201,22 @@ class Lanes:
         tiles.note(self.frames[0])
         return self.panel[self.columns : self.columns + self.features, :rows]
 
-    def push(self, i: int, ts: int, bar: F64, out: F64) -> bool:
-        """One row of one instrument, where nothing looks across instruments; False when it is not newer."""
-        return bool(first_call(tiles.tick, self.frames[0], i, ts, bar, out))
+    def _tick(self, k: int, parts: int, rows: int) -> None:
+        """One pass over a moment's tiles, by as many threads as its rows are worth."""
+        wanted = max(1, min(len(self.frame_sets), parts, rows // _ROWS_A_THREAD))
+        cuts = [parts * share // wanted for share in range(wanted + 1)]
+        frames = [own[k] for own in self.frame_sets[:wanted]]
+        for frame, first, last in zip(frames, cuts[:-1], cuts[1:], strict=True):
+            frame[_PLACES["parts"]], frame[_PLACES["rows"]] = last - first, rows
+            frame[_PLACES["tiles"]] = self.tiles[first:].ctypes.data
+            frame[_PLACES["bounds"]] = self.bounds[first:].ctypes.data
+        waiting = [self._pool.submit(_run, frame) for frame in frames[1:]]
+        try:
+            _run(frames[0])
+        finally:
+            for other in waiting:
+                other.result()
+
+
+def _run(frame: I64) -> None:
+    tiles.tick(frame, -1, 0, _NOTHING, _NOTHING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,17 @@ from nofx_pipelines.features.declaration import FeatureSet
 from nofx_pipelines.features.engine import plan_of
 from nofx_pipelines.features.expr import Expr, walk
 from nofx_pipelines.features.generated import Generated, can_generate, default_folder
+from nofx_pipelines.features.kernel.tiles import tick
 from nofx_pipelines.features.lanes import FEW, Lanes
 from nofx_pipelines.features.panel import KEY, as_rows, bar_rows, nullable
 from nofx_pipelines.features.state import FeatureState
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
-BACK, BACK_OF_FEW = 32, 128
+BACK, BACK_OF_FEW = 32, 256
 """Rows after which a checkpoint is taken, of many and of few instruments; what came since the one before
-the last can still be corrected."""
+the last can still be corrected. One takes as long as ten rows of a few: fewer than one row in a hundred is
+to wait for it."""
 _UTC_US = pl.Datetime("us", "UTC")
 _PUSHES_A_LOOK = 1_024
 """Rows pushed between two looks at whether the generated kernel is ready."""
@@ -52,7 +54,8 @@ class Stream:
     instrument's, where features look across them) is a late or a corrected one: everything from the
     checkpoint before it is computed again (`late`), as if it had come in time. With few instruments and
     features that look at one of them, a kernel of the set's own is compiled in the background into
-    ``kernels`` (``$NOFX_HOME/kernels`` where that is set) and takes over when it is ready.
+    ``kernels`` (``$NOFX_HOME/kernels`` where that is set) and takes over when it is ready. With many, a
+    moment is computed by up to ``threads``, all cores by default; their number changes no bit.
 
     >>> from datetime import datetime, timezone
     >>> from nofx_pipelines.features import Feature, close, ref
@@ -73,6 +76,7 @@ class Stream:
         bars_per_year: float,
         kernels: Path | None = None,
         back: int | None = None,
+        threads: int | None = None,
     ) -> None:
         self.feature_set, self.bars_per_year = feature_set, bars_per_year
         self.plan = plan_of(feature_set.program)
@@ -87,11 +91,14 @@ class Stream:
         self.depth = feature_set.lookback + 3 * self.back + 1
         """Bars that are kept of every instrument."""
         self._index = {name: i for i, name in enumerate(self._names)}
-        self.lanes = Lanes(self.plan, len(self._names), bars_per_year, self.depth)
+        self._threads = threads
+        self.lanes = Lanes(self.plan, len(self._names), bars_per_year, self.depth, threads)
         self.checkpoints: list[late.Checkpoint] = []
         self._took_ns, self._worst_ns, self._rows = 0, 0, 0
         self._generated = self._generate(kernels if kernels is not None else default_folder())
+        self._kernel: Callable[..., Any] | None = None
         self._pushes = 0
+        """How many may follow before the next look."""
         self._simple = can_generate(self.plan)
         self.note: dict[str, Any] = {}
         self._checkpoint()
@@ -134,6 +141,7 @@ class Stream:
             parts.append(self._replay(at[old], arrays.times[old], arrays.columns[:, old]))
         if not old.all():
             parts.append(self._moments(at[~old], arrays.times[~old], arrays.columns[:, ~old]))
+        self._pushes = 0
         self._timed(begun, rows.height)
         return self._framed(parts, rows)
 
@@ -152,28 +160,30 @@ class Stream:
                 else "these features take more than one kernel's pass",
                 hint="stream.update(bars)",
             )
-        kernel = self._generated.kernel if self._generated is not None else None
-        if kernel is not None:
-            taken = kernel(self.lanes.frames[0], i, ts_us, bar, out, self.bars_per_year)
+        if self._pushes <= 0:
+            self._look()
+        self._pushes -= 1
+        if self._kernel is not None:
+            taken = self._kernel(self.lanes.frame, i, ts_us, bar, out, self.bars_per_year)
         else:
-            taken = self.lanes.push(i, ts_us, bar, out)
+            taken = tick(self.lanes.frame, i, ts_us, bar, out)
         if not taken:
             raise FeatureError(
                 f"the bar of {instrument} at {ts_us} does not come after its last, {self.lanes.last_ts[i]}",
                 kept="the stream is as it was",
                 hint="stream.update(bars) takes late and corrected bars",
             )
-        self._pushes += 1
-        if self._pushes >= _PUSHES_A_LOOK or self.lanes.seen[i] - self._marked[i] >= self.back:
-            self._look()
         return out
 
     def _look(self) -> None:
-        self._pushes = 0
-        if self._generated is not None:
-            self._generated.ready()
-        if (self.lanes.seen - self._marked).max(initial=0) >= self.back:
+        """Is the generated kernel ready, is it time for a checkpoint, and when will it be at the earliest?"""
+        if self._generated is not None and self._generated.ready():
+            self._kernel = self._generated.kernel
+        since = int((self.lanes.seen - self._marked).max(initial=0))
+        if since >= self.back:
             self._checkpoint()
+            since = 0
+        self._pushes = min(_PUSHES_A_LOOK, self.back - since)
 
     def peek(self, bars: pl.DataFrame) -> pl.DataFrame:
         """The features as they would be if these forming bars closed now; the stream stays as it was.
@@ -261,6 +271,7 @@ class Stream:
         *,
         history: pl.DataFrame | None = None,
         kernels: Path | None = None,
+        threads: int | None = None,
     ) -> Stream:
         """A stream that goes on where a batch ended (`FeatureResult.state`).
 
@@ -271,7 +282,8 @@ class Stream:
                 f"the state is of version {state.version}, the features are {feature_set.version}",
                 hint="compute from the first bar again",
             )
-        stream = cls(feature_set, state.instruments, bars_per_year=state.bars_per_year, kernels=kernels)
+        year = state.bars_per_year
+        stream = cls(feature_set, state.instruments, bars_per_year=year, kernels=kernels, threads=threads)
         lanes = stream.lanes
         lanes.write(np.arange(len(state.instruments)), state.values)
         lanes.seen[:], lanes.last_ts[:], lanes.since[:] = state.rows, state.last_ts, state.rows
@@ -294,13 +306,18 @@ class Stream:
 
     @classmethod
     def load(
-        cls, path: Path, feature_set: FeatureSet | None = None, *, kernels: Path | None = None
+        cls,
+        path: Path,
+        feature_set: FeatureSet | None = None,
+        *,
+        kernels: Path | None = None,
+        threads: int | None = None,
     ) -> Stream:
         """What `save` wrote; IntegrityError for a damaged file, FeatureError for another version.
 
         The set is found by its name unless it is given.
         """
-        return stream_file.read(path, feature_set, kernels)
+        return stream_file.read(path, feature_set, kernels, threads)
 
     def _admit(self, names: list[str]) -> None:
         """Make room for instruments that come for the first time."""
@@ -310,13 +327,13 @@ class Stream:
         before, old = self._names, self.lanes
         self._names = tuple(sorted({*before, *fresh}))
         self._index = {name: i for i, name in enumerate(self._names)}
-        self.lanes = Lanes(self.plan, len(self._names), self.bars_per_year, self.depth)
+        self.lanes = Lanes(self.plan, len(self._names), self.bars_per_year, self.depth, self._threads)
         moved = np.array([self._index[name] for name in before], np.int64)
         self.lanes.take(moved, old)
         self.checkpoints = [c.spread(moved, len(self._names), self.plan) for c in self.checkpoints]
         self.mark()
         if self.lanes.w != 1:
-            self._generated = None
+            self._generated, self._kernel = None, None
 
     def _numbers(self, rows: pl.DataFrame) -> I64:
         names = rows["instrument_id"]
@@ -354,7 +371,7 @@ class Stream:
 
     def mark(self) -> None:
         """Count the rows to the next checkpoint from the last one."""
-        self._marked = self.checkpoints[-1].seen
+        self._marked, self._pushes = self.checkpoints[-1].seen, 0
 
     def _timed(self, begun: int, rows: int) -> None:
         took = time.perf_counter_ns() - begun

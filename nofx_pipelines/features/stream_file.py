@@ -58,7 +58,7 @@ def _bytes(array: Any) -> bytes:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
 
 
-def read(path: Path, feature_set: FeatureSet | None, kernels: Path | None) -> Stream:
+def read(path: Path, feature_set: FeatureSet | None, kernels: Path | None, threads: int | None) -> Stream:
     """The stream of a file that `write` made."""
     from nofx_pipelines.features.stream import Stream
 
@@ -79,6 +79,7 @@ def read(path: Path, feature_set: FeatureSet | None, kernels: Path | None) -> St
         bars_per_year=header["bars_per_year"],
         kernels=kernels,
         back=header["back"],
+        threads=threads,
     )
     lanes = stream.lanes
     if stream.plan.layout.slots:

@@ -46,6 +46,18 @@ class Tables:
             registers[register] = valued(value, bars_per_year)
         return registers
 
+    def addressed(self, registers: F64, panel: F64) -> tuple[I64, I64]:
+        """``table`` and ``pool`` with addresses for places, as `memory.at_row` takes them."""
+
+        def addresses(places: I64) -> I64:
+            here = registers.ctypes.data + places * registers.strides[0]
+            there = panel.ctypes.data + (-2 - places) * panel.strides[0]
+            return np.where(places == UNWANTED, UNWANTED, np.where(places >= 0, here, there))
+
+        table, pool = self.table.copy(), self.pool.copy()
+        table[:, 1:5], pool[:, 0] = addresses(table[:, 1:5]), addresses(pool[:, 0])
+        return table, pool
+
 
 def valued(value: Fixed, bars_per_year: float) -> float:
     """The number that a constant or a parameter stands for."""

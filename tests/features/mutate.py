@@ -23,24 +23,22 @@ PROOF = (
     "tests/features/test_operators.py",
     "tests/features/test_slower.py::test_rows_of_many_instruments_side_by_side",
 )
-ROWS, BLOCKS, PLAIN, WIDE, EIGHTS, HISTORIES, CROSS = (
-    f"nofx_pipelines/features/{p}"
-    for p in (
-        *(f"kernel/{name}.py" for name in ("rows", "blocks", "elementwise", "wide", "eights", "histories")),
-        "cross_section.py",
-    )
+ROWS, BLOCKS, PLAIN, WIDE, EIGHTS, HISTORIES, ENTRIES, TILES = (
+    f"nofx_pipelines/features/kernel/{name}.py"
+    for name in ("rows", "blocks", "elementwise", "wide", "eights", "histories", "entries", "tiles")
 )
+CROSS, TABLES, LANES = (f"nofx_pipelines/features/{name}.py" for name in ("cross_section", "tables", "lanes"))
 
 MUTATIONS: dict[str, tuple[str, str, str]] = {
     "add": (PLAIN, "row.finite(a + b)", "row.finite(a + abs(b))"),
     "sub": (PLAIN, "row.finite(a - b)", "row.finite(b - a)"),
     "mul": (PLAIN, "row.finite(a * b)", "row.finite(a * abs(b))"),
     "div": (PLAIN, "row.finite(a / b)", "a / b"),
-    "neg": (PLAIN, "return -a", "return a"),
-    "abs": (PLAIN, "return abs(a)", "return a"),
-    "not": (PLAIN, "return 1.0 - a", "return a"),
+    "neg": (PLAIN, "lambda a, b, c: -a", "lambda a, b, c: a"),
+    "abs": (PLAIN, "lambda a, b, c: abs(a)", "lambda a, b, c: a"),
+    "not": (PLAIN, "lambda a, b, c: 1.0 - a", "lambda a, b, c: a"),
     "exp": (PLAIN, "row.finite(np.exp(a))", "np.exp(a)"),
-    "atan": (PLAIN, "return math.atan(a)", "return math.tan(a)"),
+    "atan": (PLAIN, "math.atan(a)", "math.tan(a)"),
     "log": (ROWS, "finite(math.log(a)) if a > 0.0", "finite(math.log(abs(a))) if a != 0.0"),
     "sqrt": (ROWS, "math.sqrt(a) if a >= 0.0", "math.sqrt(abs(a)) if a == a"),
     "sign": (ROWS, "(-1.0 if a < 0.0 else 0.0)", "-1.0"),
@@ -101,7 +99,7 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "hold": (BLOCKS, "held = get(y, k)", "held = get(y, 0)"),
     "turned lanes": (BLOCKS, "put_int(lanes, kept, get_int(get_int(g, 2), s))", "put_int(lanes, kept, 0)"),
     "turned rows": (BLOCKS, "put_int(starts, kept, before)", "put_int(starts, kept, 0)"),
-    "floor": (PLAIN, "return np.floor(a)", "return np.ceil(a)"),
+    "floor": (PLAIN, "np.floor(a)", "np.ceil(a)"),
     "sar": (ROWS, "point, factor = high, min(factor + step, largest)", "point, factor = high, factor + step"),
     "seasonal": (ROWS, "max(1.0 / seen, 2.0 / (n + 1.0))", "1.0 / seen"),
     "eight add": (WIDE, "finite(a + b)", "finite(a + sizes(b))"),
@@ -162,6 +160,12 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     "eights' state": (HISTORIES, "states[i, k] = memory[base[k] + s * apart[k]]", "pass"),
     "eights' snapshots": (HISTORIES, "snapshots[begins[i], j] = memory", "snapshots[begins[i] - 1, j] = memory"),
     "valid bits": (HISTORIES, "last += there <<", "last += 1 <<"),
+    "one row of a condition": (ENTRIES, "if get_int(g, 0) > 0:  # no row", "if True:  # no row"),
+    "one row's column": (TILES, "put_int(f, _REGISTERS, lo * 8)", "put_int(f, _REGISTERS, 0)"),
+    "register's address": (TABLES, "registers.ctypes.data + places", "registers.ctypes.data + 8 + places"),
+    "panel's address": (TABLES, "panel.ctypes.data + (-2 - places)", "panel.ctypes.data + (-1 - places)"),
+    "thread's tiles": (LANES, "self.tiles[first:]", "self.tiles[0:]"),
+    "thread's rows": (LANES, "self.bounds[first:]", "self.bounds[0:]"),
     "cross rank": (CROSS, "position / wide - 0.5", "position / wide"),
     "cross rank share": (CROSS, "(position + 1.0) / size", "position / size"),
     "cross sum": (CROSS, "np.where(count >= min_count, _sums(group, values[valid]), np.nan)[group]", "np.where(count >= min_count, _sums(group, values[valid]) / count, np.nan)[group]"),

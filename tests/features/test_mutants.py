@@ -9,6 +9,7 @@ import pytest
 from nofx_pipelines.features import FeatureSet, compute
 from nofx_pipelines.features.engine import plan_of
 from nofx_pipelines.features.expr import Expr, walk
+from nofx_pipelines.features.stream import Stream
 
 from .mutate import MUTATIONS, ROOT
 from .worlds import EVERY, YEAR, random_bars, same_bits, worst
@@ -59,6 +60,21 @@ def test_eight_at_once_are_each_alone(missing: float, flat: float, monkeypatch: 
     assert eights.snapshots is not None
     assert one_by_one.snapshots is not None
     assert eights.snapshots.equals(one_by_one.snapshots)
+
+
+@pytest.mark.parametrize(("instruments", "days"), [(3, 24), (17, 10)])
+def test_the_stream_is_the_batch(instruments: int, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three in a tile each, seventeen in three tiles that two threads take."""
+    monkeypatch.setattr("nofx_pipelines.features.lanes.LANES", 8)
+    monkeypatch.setattr("nofx_pipelines.features.lanes._ROWS_A_THREAD", 4)
+    bars = random_bars(instruments, days, suspended=0.2, missing=0.05, flat=0.1, seed=8)
+    stream = Stream(EVERY, bars["instrument_id"].unique().to_list(), bars_per_year=YEAR, threads=2)
+    assert len(stream.lanes.frame_sets) == (1 if instruments == 3 else 2)
+    parts = [stream.update(part) for part in bars.sort("ts_close").partition_by("ts_close")]
+    whole = compute(bars, EVERY, bars_per_year=YEAR)
+    same_bits(pl.concat(parts), whole.frame)
+    assert whole.state is not None
+    assert np.array_equal(stream.state.values, whole.state.values, equal_nan=True)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nofx_pipelines.errors import FeatureError, IntegrityError
 from nofx_pipelines.features import FeatureSet, close, compute, ema, feature_set, rank, ref, rolling_mean
 from nofx_pipelines.features.generated import Generated
+from nofx_pipelines.features.lanes import LANES, lanes_of
 from nofx_pipelines.features.stream import Stream
 
 from .worlds import EVERY, YEAR, numbers, random_bars, same_bits, set_of
@@ -47,6 +48,32 @@ def test_moment_by_moment_is_the_batch(instruments: int) -> None:
     bars = random_bars(instruments, 90, suspended=0.15, missing=0.05, flat=0.1)
     stream = Stream(EVERY, bars["instrument_id"].unique().to_list(), bars_per_year=YEAR)
     same_bits(streamed(stream, bars), batch(bars))
+
+
+def test_tiles_are_about_as_large_and_an_odd_number_of_lines_wide() -> None:
+    for instruments in range(17, 3_000):
+        w = lanes_of(instruments)
+        assert w % 16 == 8
+        assert w <= LANES
+        tiles = -(-instruments // w)
+        assert tiles == -(-instruments // LANES)
+        assert tiles * w - instruments < 16 * tiles
+    assert [lanes_of(instruments) for instruments in (0, 1, 16)] == [1, 1, 1]
+
+
+def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six tiles by one thread, two and five, of features that look across instruments too."""
+    monkeypatch.setattr("nofx_pipelines.features.lanes.LANES", 56)
+    monkeypatch.setattr("nofx_pipelines.features.lanes._ROWS_A_THREAD", 20)
+    bars = random_bars(300, 40, suspended=0.3, missing=0.05)
+    names = bars["instrument_id"].unique().to_list()
+    alone, *shared = (Stream(EVERY, names, bars_per_year=YEAR, threads=n) for n in (1, 2, 5))
+    assert [len(stream.lanes.frame_sets) for stream in (alone, *shared)] == [1, 2, 5]
+    found = streamed(alone, bars)
+    for stream in shared:
+        same_bits(streamed(stream, bars), found)
+        assert np.array_equal(stream.state.values, alone.state.values, equal_nan=True)
+        assert stream.statistics()["values"].equals(alone.statistics()["values"])
 
 
 @settings(deadline=None, max_examples=60)

@@ -58,21 +58,25 @@ def named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 @contextmanager
-def one_process() -> Iterator[None]:
-    """Of several processes that find something uncompiled one compiles, the others wait."""
+def one_process(name: str, *, wait: bool = True) -> Iterator[bool]:
+    """Of several processes that find ``name`` uncompiled one compiles, the others wait, or get False."""
     try:
-        lock = (_HERE / "__pycache__" / sources_hash() / "lock").open("w")
+        lock = (_HERE / "__pycache__" / sources_hash() / f"{name}.lock").open("w")
     except OSError:
-        yield
+        yield True
         return
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def first_call(dispatcher: Any, *args: Any) -> Any:
     """Call a cached function, the first time in `one_process`."""
     if config.DISABLE_JIT or dispatcher.signatures:
         return dispatcher(*args)
-    with one_process():
+    with one_process(dispatcher.__name__):
         return dispatcher(*args)

@@ -53,6 +53,15 @@ def numbers_of(z: int) -> Tables:
 
 
 @njit(forceinline=True, **row.COMPILE)
+def numbers_of_one(z: int) -> Tables:
+    """`Tables` whose places are addresses."""
+    return (
+        get_int(z, 0), get_int(z, 1), get_int(z, 2), get_int(z, 3), get_int(z, 4), get_int(z, 5),
+        get_int(z, 6), 0,
+    )  # fmt: skip
+
+
+@njit(forceinline=True, **row.COMPILE)
 def segments_of(g: int) -> Segments:
     """`Segments` from their address."""
     return get_int(g, 0), get_int(g, 1), get_int(g, 2), get_int(g, 3), get_int(g, 4), get_int(g, 5)
@@ -61,7 +70,7 @@ def segments_of(g: int) -> Segments:
 @njit(forceinline=True, **row.COMPILE)
 def rows_of(g: Segments, s: int) -> tuple[int, int, int]:
     """A segment's first row in a register, how many rows, and how far apart."""
-    if g[4] > 1:
+    if g[4] > 0:
         return s, g[4], g[3]
     return get_int(g[1], s), get_int(g[1], s + 1) - get_int(g[1], s), 1
 

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import config, njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Tables = tuple[int, int, int, int, int, int, int, int]
 """Addresses of a pass' ``table``, ``numbers``, ``pool``, ``levels`` and ``registers``, how many bytes a
-register takes, the address of the first row in the panel, how many bytes a panel row takes."""
+register takes, the address of the first row in the panel, how many bytes a panel row takes; where that is 0
+(one row of one instrument at a time) places are addresses, from the number of bytes in the registers' place
+on."""
 UNWANTED = -1
 """The place of an output that nobody reads."""
 
@@ -86,20 +87,6 @@ def put_int(context: Any, address: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
-def fetch(context: Any, address: Any) -> Any:
-    """Ask for the line of memory at an address, to be written to soon."""
-
-    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [builder.inttoptr(args[0], byte), number(0), number(2), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), codegen
-
-
-@intrinsic
 def call(context: Any, address: Any, first: Any, last: Any, z: Any, g: Any, m: Any, w: Any) -> Any:
     """Call the operator at an address, see `entries.entry`."""
 
@@ -130,9 +117,6 @@ if config.DISABLE_JIT:  # the same in plain Python, to step through a kernel or 
         """Write an int64 at ``index``."""
         ctypes.c_int64.from_address(int(address + 8 * index)).value = value
 
-    def fetch(address: int) -> None:
-        """Ask for the line of memory at an address, to be written to soon."""
-
     def call(address: int, first: int, last: int, z: int, g: int, m: int, w: int) -> None:
         """Call the operator at an address, which is its place in ``PLAIN`` here."""
         PLAIN[address](first, last, z, g, m, w)
@@ -145,4 +129,6 @@ PLAIN: list[Any] = []
 @njit(forceinline=True, nogil=True, error_model="numpy")
 def at_row(z: Tables, place: int) -> int:
     """The address of an operand's first row."""
+    if z[7] == 0:
+        return z[4] + place
     return z[4] + place * z[5] if place >= 0 else z[6] + (-2 - place) * z[7]

@@ -23,11 +23,11 @@ FRAME = (
     "segment_rows", "starts", "segment_lanes", "segments", "each", "line", "begins",
     "memory", "slots", "w", "panel", "lanes", "tiles", "bounds", "parts",
     "at", "times", "rows", "seen", "last_ts", "history", "history_ts", "depth", "columns",
-    "features", "last", "apart", "further", "values", "newest",
+    "features", "last", "apart", "further", "values", "newest", "panel_row",
 )  # fmt: skip
 """Of a pass its tables, as in `blocks.step`, from ``table`` on those of `memory.Tables`, from
 ``segment_rows`` on those of `codes.Segments`; of the stream ``memory`` float64 [tiles, slots * w];
-``panel`` float64 [panel rows, rows] of ``width`` bytes a panel row, first its ``columns`` of bars, then
+``panel`` float64 [panel rows, rows] of ``panel_row`` bytes a panel row, first its ``columns`` of bars, then
 the outputs; of a moment's ``rows`` their ``lanes``, ``at`` (instrument) and ``times``, int64 [rows]; of
 its ``parts`` their ``tiles`` int64 [parts] and ``bounds`` int64 [parts + 1]; of the instruments the rows
 ``seen`` and ``last_ts``, int64 [I], the ``history`` of the last rows float64 [I, depth, columns] with its
@@ -40,7 +40,7 @@ the next and ``further`` from a feature to the next; of the features how many ``
     _ROWS, _STARTS, _SEGMENT_LANES, _SEGMENTS, _EACH, _LINE, _BEGINS,
     _MEMORY, _SLOTS, _W, _PANEL, _LANES, _TILES, _BOUNDS, _PARTS,
     _AT, _TIMES, _NROWS, _SEEN, _LAST_TS, _HISTORY, _HISTORY_TS, _DEPTH, _COLUMNS,
-    _FEATURES, _LAST, _APART, _FURTHER, _VALUES, _NEWEST,
+    _FEATURES, _LAST, _APART, _FURTHER, _VALUES, _NEWEST, _PANEL_ROW,
 ) = range(len(FRAME))
 # fmt: on
 
@@ -54,6 +54,8 @@ def _pass(f: int) -> None:
         put_int(f, _SEGMENTS, hi - lo)
         put_int(f, _SEGMENT_LANES, get_int(f, _LANES) + lo * 8)
         put_int(f, _PLACE, get_int(f, _PANEL) + lo * 8)
+        if w == 1:  # places are addresses, of every row in a column of its own
+            put_int(f, _REGISTERS, lo * 8)
         m = get_int(f, _MEMORY) + get_int(get_int(f, _TILES), p) * slots * w * 8
         z, g = f + _TABLE * 8, f + _ROWS * 8
         step(get_int(f, _RUNS), get_int(f, _COUNT), get_int(f, _ENTRIES), z, g, m, w)
@@ -94,7 +96,7 @@ def keep_row(f: int, i: int, ts: int, bar: int, out: int) -> None:
 @njit(**row.COMPILE)
 def _keep(f: int) -> None:
     """Keep what a moment brought: bars, outputs, times."""
-    panel, width, rows = get_int(f, _PANEL), get_int(f, _WIDTH), get_int(f, _NROWS)
+    panel, width, rows = get_int(f, _PANEL), get_int(f, _PANEL_ROW), get_int(f, _NROWS)
     at, times, apart, further = (
         get_int(f, _AT), get_int(f, _TIMES), get_int(f, _APART), get_int(f, _FURTHER)
     )  # fmt: skip
@@ -147,7 +149,7 @@ def tick(frame: I64, i: int, ts: int, bar: F64, out: F64) -> bool:
     float64 [columns], ``out`` float64 [features].
     """
     f = frame.ctypes.data
-    w, panel, width = get_int(f, _W), get_int(f, _PANEL), get_int(f, _WIDTH)
+    w, panel, width = get_int(f, _W), get_int(f, _PANEL), get_int(f, _PANEL_ROW)
     if i >= 0:
         if ts <= get_int(get_int(f, _LAST_TS), i):
             return False
