@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from nofx_pipelines.config import FoldConfig
 from nofx_pipelines.labels.folds import walk_forward
@@ -18,6 +19,8 @@ from nofx_pipelines.lake.schemas import TRAINING_SET
 from tests.chain import Chain, small_chain
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+settings.register_profile("nofx", deadline=None)  # how fast a machine is today is nobody's bug
+settings.load_profile("nofx")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
 

@@ -70,7 +70,13 @@ def test_what_was_planted_before_the_first_score_does_not_count() -> None:
     assert precision is None
 
 
-@pytest.mark.parametrize(("market", "seed"), [("cn", 4101), ("hk", 4102), ("crypto", 4103)])
+@pytest.mark.parametrize(
+    ("market", "seed"),
+    [
+        ("cn", 4101),
+        *(pytest.param(m, s, marks=pytest.mark.slow) for m, s in (("hk", 4102), ("crypto", 4103))),
+    ],
+)
 def test_floors_on_held_out_seeds(market: str, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     source = SourceConfig(kind="simulated", instruments=30, seed=seed)
     feed = FeedConfig(

@@ -42,32 +42,30 @@ def test_it_grows_and_other_readers_follow(store: MappedStore, tmp_path: Path) -
     assert len(reader.entities()) == 501
 
 
-def _hammer(path: str, seed: int, until: float) -> None:
+def _hammer(path: str, seed: int, last: int) -> None:
     """Put vectors whose values are all the event time."""
-    store, when = MappedStore(Path(path)), seed
-    while time.monotonic() < until:
-        when += 2
+    store = MappedStore(Path(path))
+    for when in range(seed, last, 2):
         put(store, ENTITIES, when, float(when))
 
 
 def test_readers_never_see_half_a_vector(store: MappedStore) -> None:
     """Two writers overwrite each other while this process reads: every vector is one writer's, whole."""
     put(store, ENTITIES, 0, 0.0)
-    until = time.monotonic() + 4.0
     writers = [
-        mp.get_context("spawn").Process(target=_hammer, args=(str(store.path), k, until)) for k in (1, 2)
+        mp.get_context("spawn").Process(target=_hammer, args=(str(store.path), k, 3_000)) for k in (1, 2)
     ]
     for writer in writers:
         writer.start()
-    reads, last = 0, np.zeros(len(ENTITIES), dtype=np.int64)
+    reads, last = set(), np.zeros(len(ENTITIES), dtype=np.int64)
     while any(writer.is_alive() for writer in writers):
         found = store.get(ENTITIES)
         assert (found.values == found.values[:, :1]).all()
         assert (found.values[:, 0] == found.event_time).all()
         assert (found.event_time >= last).all()
-        last, reads = found.event_time, reads + 1
-    assert reads > 100
-    assert last.max() > 10
+        last = found.event_time
+        reads.add(int(last.max()))
+    assert len(reads) > 10  # of many moments of both
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
@@ -76,10 +74,10 @@ def test_readers_never_see_half_a_vector(store: MappedStore) -> None:
 def test_a_killed_writer_leaves_whole_vectors_and_no_lock(store: MappedStore) -> None:
     put(store, ENTITIES, 0, 0.0)
     code = """
-import sys, time
+import sys
 from pathlib import Path
 from tests.features.online.test_mapped_store import _hammer
-_hammer(sys.argv[1], int(sys.argv[2]), time.monotonic() + 60)
+_hammer(sys.argv[1], int(sys.argv[2]), 10**9)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     rng = np.random.default_rng(3)

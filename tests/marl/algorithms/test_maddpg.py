@@ -111,12 +111,15 @@ def test_an_update_lowers_the_critic_s_error_on_a_fixed_buffer() -> None:
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_two_agents_learn_to_differ(seed: int) -> None:
     assert score(train(lambda: Xor(64), SMALL, seed=seed), Xor(64)) == 1.0
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_team_that_acts_continuously_learns(seed: int) -> None:
     assert -score(train(lambda: Team(64), SMALL, seed=seed), Team(512)) < 0.059
 
