@@ -4,7 +4,7 @@
 
 Against TA-Lib's stream handles, talipp and river where they are installed (``pip install talipp river``),
 each with the indicators that it has. Gap masks are on: missing values are looked for in every step. One
-thread.
+thread where nothing else is said.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from nofx_pipelines.features.stream import Stream
 
 F64 = NDArray[np.float64]
 YEAR = 243.0
-ROWS, WARM = 20_000, 2_000
+ROWS, WARM = 60_000, 2_000
 
 
 def prices(rows: int, seed: int = 0) -> dict[str, F64]:
@@ -54,13 +54,16 @@ def prices(rows: int, seed: int = 0) -> dict[str, F64]:
 
 
 def timed(call: Callable[[int], object], rows: int = ROWS) -> tuple[float, float]:
-    """p50 and p99 of a call a row, microseconds, the first ones left out."""
+    """p50 and p99 of a call a row, microseconds, the first ones left out, of the fastest of nine parts: a
+    guest's processor may go at half its speed for seconds."""
     clock, took = time.perf_counter_ns, np.zeros(rows)
     for k in range(rows):
         begun = clock()
         call(k)
         took[k] = clock() - begun
-    return float(np.percentile(took[WARM:], 50)) / 1e3, float(np.percentile(took[WARM:], 99)) / 1e3
+    parts = [np.percentile(part, [50, 99]) / 1e3 for part in np.array_split(took[WARM:], 9)]
+    p50, p99 = min(parts, key=lambda part: float(part[0]))
+    return float(p50), float(p99)
 
 
 def pushed(features: FeatureSet, kernels: Path | None) -> tuple[float, float]:
@@ -118,7 +121,7 @@ def with_talipp() -> tuple[float, float]:
         for one in own:
             one.add(close[k])
 
-    return timed(call, 6_000)
+    return timed(call, 12_000)
 
 
 def with_river() -> tuple[float, float]:
@@ -140,7 +143,7 @@ def with_river() -> tuple[float, float]:
             one.update(close[k])
             one.get() if hasattr(one, "get") else None
 
-    return timed(call, 6_000)
+    return timed(call, 12_000)
 
 
 def one_symbol() -> None:
@@ -166,34 +169,47 @@ def one_symbol() -> None:
     print(machine_table("One bar of one symbol", header, cells))
 
 
+def moments_of(stream: Stream) -> tuple[float, float]:
+    """p50 of the fastest part, p99 of all: milliseconds of a moment of all symbols, windows full."""
+    instruments = len(stream.instruments)
+    at, rng = np.arange(instruments), np.random.default_rng(0)
+    price, took = 100 * np.ones(instruments), []
+    for k in range(340):
+        price = price * np.exp(rng.normal(0, 0.02, instruments))
+        own = {"close": price, "open": price * 1.001, "high": price * 1.01, "low": price * 0.99}
+        own |= {"volume": np.round(rng.lognormal(10, 1, instruments)), "amount": price * 1e4}
+        columns = np.stack([own[name] for name in stream.columns])
+        begun = time.perf_counter()
+        stream.lanes.moment(at, np.full(instruments, k), columns)
+        took.append(time.perf_counter() - begun)
+    full = np.array(took[100:]) * 1e3
+    least = min(float(np.median(part)) for part in full.reshape(-1, 40))
+    return least, float(np.percentile(full, 99))
+
+
 def many_symbols() -> None:
     """alpha158 over all symbols of one close, without frames."""
     features, cells = feature_set("alpha158"), []
     for instruments in (10, 100, 1_000, 5_000, 10_000):
-        stream = Stream(features, [f"I{k:05d}" for k in range(instruments)], bars_per_year=YEAR)
-        at, rng = np.arange(instruments), np.random.default_rng(0)
-        price, took = 100 * np.ones(instruments), []
-        for k in range(160):
-            price = price * np.exp(rng.normal(0, 0.02, instruments))
-            own = {"close": price, "open": price * 1.001, "high": price * 1.01, "low": price * 0.99}
-            own |= {"volume": np.round(rng.lognormal(10, 1, instruments)), "amount": price * 1e4}
-            columns = np.stack([own[name] for name in stream.columns])
-            begun = time.perf_counter()
-            stream.lanes.moment(at, np.full(instruments, k), columns)
-            took.append(time.perf_counter() - begun)
-        late = np.array(took[100:]) * 1e3
-        memory = stream.lanes.memory.nbytes + stream.lanes.history.nbytes
-        p50, p99 = np.percentile(late, 50), np.percentile(late, 99)
+        names = [f"I{k:05d}" for k in range(instruments)]
+        one = Stream(features, names, bars_per_year=YEAR, threads=1)
+        memory = one.lanes.memory.nbytes + one.lanes.history.nbytes
+        p50, p99 = moments_of(one)
+        del one
+        threaded = Stream(features, names, bars_per_year=YEAR)
+        all_cores, _ = moments_of(threaded)
         cells.append(
             (
                 f"{instruments:,}",
                 f"{p50:.2f}",
                 f"{p99:.2f}",
                 f"{1e6 * p50 / instruments:,.0f}",
+                f"{all_cores:.2f}",
+                f"{len(threaded.lanes.frame_sets)}",
                 f"{memory / instruments / 1e3:.0f}",
             )
         )
-    header = ("symbols", "p50 ms", "p99 ms", "ns a symbol", "kB a symbol")
+    header = ("symbols", "p50 ms", "p99 ms", "ns a symbol", "p50 ms, all cores", "threads", "kB a symbol")
     print(machine_table("alpha158 over all symbols of one close", header, cells))
 
 
@@ -216,7 +232,9 @@ def replayed() -> None:
         )
     header = ("features", "symbols", "bars a second", "p50 ms", "p99 ms")
     print(
-        machine_table("nofx stream, replay: arrival of a moment to its vectors in the store", header, cells)
+        machine_table(
+            "nofx stream, replay, all cores: arrival of a moment to its vectors in the store", header, cells
+        )
     )
 
 
