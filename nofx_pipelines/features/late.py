@@ -85,11 +85,13 @@ def replay(
         old_times, bars = lanes.history_of(i, lanes.depth)
         past = old_times <= start.last_ts[i]
         mine = at == i
-        past_rows.append((old_times[past][-plan.program.lookback :], bars[past][-plan.program.lookback :]))
+        past_rows.append((old_times[past], bars[past]))
         after.append(_merged(old_times[~past], bars[~past], times[mine], columns[:, mine].T))
     if plan.layout.slots:
-        if plan.program.lookback:
-            rebuild(plan, _rows(own, past_rows), state, start.stored[touched])
+        lookback = plan.program.lookback
+        if lookback:
+            windows = [(past_times[-lookback:], past[-lookback:]) for past_times, past in past_rows]
+            rebuild(plan, _rows(own, windows), state, start.stored[touched])
         else:
             state.values[:, list(plan.layout.stored_slots)] = start.stored[touched]
     rows = _rows(own, after)
