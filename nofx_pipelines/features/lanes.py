@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import Any
 
@@ -152,8 +152,13 @@ class Lanes:
         """All that another holds of its instruments, which stand at ``at`` here."""
         if self.plan.layout.slots:
             self.write(at, other.read(np.arange(len(at))))
-        for name in ("seen", "last_ts", "since", "history", "history_ts", "last"):
+        for name in ("seen", "last_ts", "since", "last"):
             getattr(self, name)[at] = getattr(other, name)
+        if self.depth == other.depth:
+            self.history[at], self.history_ts[at] = other.history, other.history_ts
+        else:
+            for before, i in enumerate(at.tolist()):
+                self.remember(i, *other.history_of(before, other.depth))
         self.values[:], self.newest[:] = other.values, other.newest
 
     def take_last(self, at: I64, offsets: I64, outputs: F64) -> None:
@@ -210,13 +215,14 @@ class Lanes:
             frame[_PLACES["parts"]], frame[_PLACES["rows"]] = last - first, rows
             frame[_PLACES["tiles"]] = self.tiles[first:].ctypes.data
             frame[_PLACES["bounds"]] = self.bounds[first:].ctypes.data
-        waiting = [self._pool.submit(_run, frame) for frame in frames[1:]]
+        waiting: list[Future[None]] = []
         try:
-            _run(frames[0])
+            waiting += [self._pool.submit(self._run, frame) for frame in frames[1:]]
+            self._run(frames[0])
         finally:
-            for other in waiting:
-                other.result()
+            wait(waiting)  # whatever happens here: they write into these arrays
+        for other in waiting:
+            other.result()
 
-
-def _run(frame: I64) -> None:
-    tiles.tick(frame, -1, 0, _NOTHING, _NOTHING)
+    def _run(self, frame: I64) -> None:
+        tiles.tick(frame, -1, 0, _NOTHING, _NOTHING)

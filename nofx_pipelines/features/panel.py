@@ -138,7 +138,7 @@ def as_rows(rows: pl.DataFrame, columns: Sequence[str], instruments: Sequence[st
     """Arrays of sorted rows, for ``instruments`` (sorted, a superset of those in the rows)."""
     values = np.empty((len(columns), rows.height))
     for k, name in enumerate(columns):
-        values[k] = rows[name].fill_null(float("nan")).to_numpy()
+        values[k] = rows[name].to_numpy()  # null is NaN there
         values[k][np.isinf(values[k])] = np.nan
     names = rows["instrument_id"]
     cuts = (

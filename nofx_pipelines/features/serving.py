@@ -79,6 +79,6 @@ def serve(
 
 def _put(store: OnlineStore, frame: pl.DataFrame, names: list[str], version: str) -> None:
     newest = frame.sort("ts_close").unique("instrument_id", keep="last", maintain_order=True)
-    values = newest.select(pl.col(names).fill_null(float("nan"))).to_numpy()
+    values = newest.select(names).to_numpy()  # null is NaN there
     times = newest["ts_close"].dt.epoch("us").to_numpy()
     store.put(newest["instrument_id"].to_list(), times, version, names, values)

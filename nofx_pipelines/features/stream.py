@@ -85,11 +85,7 @@ class Stream:
         self.outputs = tuple(name for name, _ in self.plan.outputs)
         """The features in the order in which `push` gives them."""
         self._names = tuple(sorted(set(instruments)))
-        few = len(self._names) <= FEW
-        self.back = back if back is not None else BACK_OF_FEW if few else BACK
-        """Rows between two checkpoints."""
-        self.depth = feature_set.lookback + 3 * self.back + 1
-        """Bars that are kept of every instrument."""
+        self.fixed_back = back
         self._index = {name: i for i, name in enumerate(self._names)}
         self._threads = threads
         self.lanes = Lanes(self.plan, len(self._names), bars_per_year, self.depth, threads)
@@ -111,6 +107,18 @@ class Stream:
         return generated
 
     @property
+    def back(self) -> int:
+        """Rows between two checkpoints."""
+        if self.fixed_back is not None:
+            return self.fixed_back
+        return BACK_OF_FEW if len(self._names) <= FEW else BACK
+
+    @property
+    def depth(self) -> int:
+        """Bars that are kept of every instrument: they reach to the checkpoint before the last two."""
+        return self.feature_set.lookback + 3 * (self.back + 1) + 1
+
+    @property
     def instruments(self) -> tuple[str, ...]:
         """All instruments, in alphabetical order."""
         return self._names
@@ -129,21 +137,22 @@ class Stream:
         begun = time.perf_counter_ns()
         rows = bar_rows(bars, self.columns)
         if rows.is_empty():
-            nothing = np.zeros(0, np.int64)
-            return self._framed([(nothing, nothing, np.zeros((len(self.outputs), 0)))], rows)
+            return self._nothing(rows)
         self._admit(rows["instrument_id"].unique().to_list())
         at = self._numbers(rows)
         arrays = as_rows(rows, self.columns, self._names)
         last = self.lanes.last_ts.max() if late.crossing(self.plan) else self.lanes.last_ts[at]
         old = arrays.times <= last
-        parts = []
+        parts, self._pushes = [], 0
         if old.any():
             parts.append(self._replay(at[old], arrays.times[old], arrays.columns[:, old]))
         if not old.all():
             parts.append(self._moments(at[~old], arrays.times[~old], arrays.columns[:, ~old]))
-        self._pushes = 0
         self._timed(begun, rows.height)
-        return self._framed(parts, rows)
+        if old.any():
+            return self._framed(parts, rows)
+        order = _by_time(at, arrays.times)
+        return self._framed(parts, rows, rows["session_date"].gather(order))
 
     def push(self, instrument: str, ts_us: int, bar: F64, out: F64 | None = None) -> F64:
         """One bar of one instrument, as fast as it goes: float64 [columns] in, float64 [outputs] out.
@@ -191,6 +200,8 @@ class Stream:
         One bar an instrument, after its last.
         """
         rows = bar_rows(bars, self.columns)
+        if rows.is_empty():
+            return self._nothing(rows)
         at = self._numbers(rows)
         arrays = as_rows(rows, self.columns, self._names)
         if len(np.unique(at)) < len(at) or (arrays.times <= self.lanes.last_ts[at]).any():
@@ -202,7 +213,7 @@ class Stream:
             values = self.lanes.moment(at, arrays.times, arrays.columns).copy()
         finally:
             self.lanes.put_back(kept)
-        return self._framed([(at, arrays.times, values)], rows)
+        return self._framed([(at, arrays.times, values)], rows, rows["session_date"])
 
     def values(self) -> pl.DataFrame:
         """The newest features of every instrument: keys, how many rows it has had, whether all are warm."""
@@ -336,15 +347,16 @@ class Stream:
             self._generated, self._kernel = None, None
 
     def _numbers(self, rows: pl.DataFrame) -> I64:
-        names = rows["instrument_id"]
-        unknown = [name for name in names.unique().to_list() if name not in self._index]
-        if unknown:
-            raise FeatureError(f"{unknown[0]} is not in the stream", hint="stream.update(bars) admits it")
-        return names.replace_strict(self._index, return_dtype=pl.Int64).to_numpy()
+        names = rows["instrument_id"].to_list()
+        numbers = np.fromiter((self._index.get(name, -1) for name in names), np.int64, len(names))
+        if (numbers < 0).any():
+            unknown = names[int(np.flatnonzero(numbers < 0)[0])]
+            raise FeatureError(f"{unknown} is not in the stream", hint="stream.update(bars) admits it")
+        return numbers
 
     def _moments(self, at: I64, times: I64, columns: F64) -> late.Part:
         """Rows after the last, one time after the other."""
-        order = np.lexsort((at, times))
+        order = _by_time(at, times)
         at, times, columns = at[order], times[order], np.ascontiguousarray(columns[:, order])
         ends = np.append(np.flatnonzero(times[1:] != times[:-1]) + 1, len(times))
         out, first = np.empty((len(self.outputs), len(at))), 0
@@ -378,15 +390,25 @@ class Stream:
         self._took_ns, self._rows = self._took_ns + took, self._rows + rows
         self._worst_ns = max(self._worst_ns, took // max(rows, 1))
 
-    def _framed(self, parts: list[late.Part], rows: pl.DataFrame) -> pl.DataFrame:
+    def _nothing(self, rows: pl.DataFrame) -> pl.DataFrame:
+        none = np.zeros(0, np.int64)
+        return self._framed([(none, none, np.zeros((len(self.outputs), 0)))], rows)
+
+    def _framed(
+        self, parts: list[late.Part], rows: pl.DataFrame, days: pl.Series | None = None
+    ) -> pl.DataFrame:
+        """The features of all parts, with the sessions ``days``, else those of the same keys in ``rows`` and
+        of others their own day."""
         frames = [self._frame(*part) for part in parts]
         frame = frames[0] if len(frames) == 1 else pl.concat(frames)
+        if days is None:
+            keyed = rows.select(*KEY)
+            frame = frame.join(keyed, on=["instrument_id", "ts_close"], how="left", maintain_order="left")
+        else:
+            frame = frame.with_columns(days)
         if TRADED in self.outputs:
             frame = frame.filter(pl.col(TRADED) == 1)
-        days = rows.select(*KEY)
-        frame = frame.join(days, on=["instrument_id", "ts_close"], how="left", maintain_order="left")
-        own = frame["ts_close"].dt.date()
-        frame = frame.with_columns(session_date=pl.coalesce("session_date", own))
+        frame = frame.with_columns(pl.coalesce("session_date", pl.col("ts_close").dt.date()))
         return frame.select(*KEY, "version", *self.feature_set.columns)
 
     def _frame(self, at: I64, times: I64, values: F64) -> pl.DataFrame:
@@ -400,6 +422,11 @@ class Stream:
         )
         own = [nullable(name, np.ascontiguousarray(values[k])) for k, name in enumerate(self.outputs)]
         return frame.hstack(own)
+
+
+def _by_time(at: I64, times: I64) -> I64:
+    """Places of rows, one moment after the other and in each by instrument."""
+    return np.lexsort((at, times))
 
 
 def _failures(expr: Expr) -> tuple[int, str | None]:

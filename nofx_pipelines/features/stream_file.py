@@ -19,7 +19,7 @@ from nofx_pipelines.features.late import Checkpoint
 if TYPE_CHECKING:
     from nofx_pipelines.features.stream import Stream
 
-_MAGIC, _FORMAT, _DIGEST = b"NFXSTRM1", 1, 32
+_MAGIC, _FORMAT, _DIGEST = b"NFXSTRM1", 2, 32
 _PREFIX = struct.Struct("<8sIQ")
 _KEPT = ("seen", "last_ts", "since", "history", "history_ts", "last", "values", "newest")
 
@@ -35,7 +35,7 @@ def write(path: Path, stream: Stream, note: dict[str, Any]) -> None:
         "set": stream.feature_set.name,
         "bars_per_year": stream.bars_per_year,
         "instruments": list(stream.instruments),
-        "back": stream.back,
+        "back": stream.fixed_back,
         "checkpoints": len(stream.checkpoints),
         "note": note,
         "arrays": [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()],

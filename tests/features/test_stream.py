@@ -15,7 +15,7 @@ from nofx_pipelines.errors import FeatureError, IntegrityError
 from nofx_pipelines.features import FeatureSet, close, compute, ema, feature_set, rank, ref, rolling_mean
 from nofx_pipelines.features.generated import Generated
 from nofx_pipelines.features.lanes import LANES, lanes_of
-from nofx_pipelines.features.stream import Stream
+from nofx_pipelines.features.stream import BACK, BACK_OF_FEW, Stream
 
 from .worlds import EVERY, YEAR, numbers, random_bars, same_bits, set_of
 
@@ -187,6 +187,52 @@ def test_late_and_corrected_bars_end_where_the_batch_does(seed: int, share: floa
         .last()
         .select([*latest.columns[0:2], "version", *EVERY.columns]),
     )
+
+
+def test_corrections_do_not_shorten_what_can_be_corrected() -> None:
+    """Any bar since the checkpoint before the last, in any order, after others were."""
+    features = set_of(gain=close - ref(close, 3), level=rolling_mean(close, 5))
+    bars = random_bars(2, 90, suspended=0)
+    stream, days = Stream(features, NAMES[:2], bars_per_year=YEAR, back=20), moments(bars)
+    for part in days:
+        stream.update(part)
+    kept = len(stream.window(NAMES[0], "close", stream.depth).values)
+    for back in (1, 2, 15, 21, 1, 19, 8):
+        days[-back] = days[-back].with_columns(close=pl.col("close") * 1.01)
+        stream.update(days[-back])
+        assert len(stream.window(NAMES[0], "close", stream.depth).values) == kept > 40
+    same_bits(
+        stream.values().select("instrument_id", "ts_close", "gain", "level"),
+        batch(pl.concat(days), features)
+        .filter(pl.col("ts_close") == pl.col("ts_close").max())
+        .select("instrument_id", "ts_close", "gain", "level"),
+    )
+
+
+def test_a_stream_that_grows_keeps_as_much_as_one_of_its_size() -> None:
+    features = set_of(gain=close - ref(close, 3))
+    bars = random_bars(20, 12, suspended=0)
+    names = bars["instrument_id"].unique().sort().to_list()
+    few = pl.col("instrument_id").is_in(names[:3])
+    stream, days = Stream(features, [], bars_per_year=YEAR), moments(bars)
+    parts = [stream.update(part.filter(few)) for part in days[:6]]
+    assert stream.back == BACK_OF_FEW
+    parts += [stream.update(part) for part in days[6:]]
+    assert stream.back == BACK
+    assert stream.lanes.depth == stream.depth == Stream(features, names, bars_per_year=YEAR).depth
+    came = pl.concat([part.filter(few) for part in days[:6]] + days[6:])
+    same_bits(pl.concat(parts), batch(came, features))
+    for name in (names[0], names[10]):
+        assert stream.window(name, "close", came.filter(instrument_id=name).height).full
+
+
+def test_nothing_looked_at_ahead_is_nothing() -> None:
+    stream = Stream(EVERY, NAMES[:2], bars_per_year=YEAR)
+    bars = random_bars(2, 3)
+    stream.update(bars)
+    found = stream.peek(bars.clear())
+    assert found.is_empty()
+    assert found.columns == stream.update(bars.clear()).columns
 
 
 def test_a_bar_too_old_is_refused_and_nothing_has_changed() -> None:

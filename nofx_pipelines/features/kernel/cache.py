@@ -76,7 +76,7 @@ def one_process(name: str, *, wait: bool = True) -> Iterator[bool]:
 
 def first_call(dispatcher: Any, *args: Any) -> Any:
     """Call a cached function, the first time in `one_process`."""
-    if config.DISABLE_JIT or dispatcher.signatures:
+    if config.DISABLE_JIT or dispatcher.overloads:
         return dispatcher(*args)
     with one_process(dispatcher.__name__):
         return dispatcher(*args)
