@@ -86,6 +86,7 @@ class Stream:
         """The features in the order in which `push` gives them."""
         self._names = tuple(sorted(set(instruments)))
         self.fixed_back = back
+        """What ``back`` was given as; None where it follows from how many instruments there are."""
         self._index = {name: i for i, name in enumerate(self._names)}
         self._threads = threads
         self.lanes = Lanes(self.plan, len(self._names), bars_per_year, self.depth, threads)

@@ -30,7 +30,8 @@ def test_what_does_more_costs_more_and_the_stream_stays_as_it_is() -> None:
     found = costs(stream, moments=40)
     assert sorted(found["feature"].to_list()) == ["across", "cheap", "dear"]
     assert (found["worst_us"] >= found["mean_us"]).all()
-    mean = dict(found.select("feature", "mean_us").iter_rows())
+    tables = [found, *(costs(stream, moments=40) for _ in range(4))]  # the least of five: others run here too
+    mean = dict(pl.concat(tables).group_by("feature").agg(pl.min("mean_us")).iter_rows())
     assert mean["dear"] > mean["cheap"] > 0
     np.testing.assert_array_equal(stream.state.values, before)
     assert stream.values().equals(values)

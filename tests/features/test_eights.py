@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,9 @@ from numba import njit
 from nofx_pipelines.features import FeatureSet, compute, feature_set
 from nofx_pipelines.features.engine import eights_of, plan_of
 from nofx_pipelines.features.expr import walk
-from nofx_pipelines.features.kernel import blocks, elementwise, wide
+from nofx_pipelines.features.kernel import blocks, elementwise, entries, wide
 from nofx_pipelines.features.kernel import eights as kernel
+from nofx_pipelines.features.kernel.cache import one_process
 from nofx_pipelines.features.kernel.histories import valid_bits
 from nofx_pipelines.features.kernel.memory import aligned
 from nofx_pipelines.features.stream import Stream
@@ -168,6 +172,38 @@ def test_instruments_of_eight_have_seen_as_many_rows() -> None:
     assert set(found[0]) == set(range(2, 10))  # the longest of those there are more than eight of
     assert len(set(found.ravel())) == 24
     assert eights_of(rows // 100, seen).shape == (0, 8)
+
+
+def test_what_another_process_compiles_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is made first, then it is waited for."""
+    codes = sorted(blocks.STATEFUL)[:2]
+    runs = np.array([[code, 0, 1] for code in codes])
+    wanted = entries.entries_of(runs, "rows")
+    names = [f"entry{blocks.STATEFUL[code][0].__name__}{entries._alone.__name__}" for code in codes]
+    held, waited = Event(), Event()
+    asked: list[tuple[str, bool]] = []
+
+    def holding() -> None:
+        with one_process(names[0]):
+            held.set()
+            waited.wait(20)
+
+    def asking(name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
+        asked.append((name, wait))
+        if wait:
+            waited.set()
+        return one_process(name, wait=wait)
+
+    monkeypatch.setattr(entries, "_MADE", {})
+    monkeypatch.setattr(entries, "one_process", asking)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(holding)
+        held.wait()
+        found = entries.entries_of(runs, "rows")
+        other.result()
+    assert asked == [(names[0], False), (names[1], False), (names[0], True)]
+    assert (found != 0).tolist() == (wanted != 0).tolist()
+    assert entries.UNMADE not in found
 
 
 def test_what_is_compiled_by_itself_has_a_name_of_its_own() -> None:

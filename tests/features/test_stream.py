@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError, IntegrityError
 from nofx_pipelines.features import FeatureSet, close, compute, ema, feature_set, rank, ref, rolling_mean
 from nofx_pipelines.features.generated import Generated
-from nofx_pipelines.features.lanes import LANES, lanes_of
+from nofx_pipelines.features.lanes import LANES, Lanes, lanes_of
 from nofx_pipelines.features.stream import BACK, BACK_OF_FEW, Stream
 
 from .worlds import EVERY, YEAR, numbers, random_bars, same_bits, set_of
@@ -100,12 +102,16 @@ def test_a_push_is_an_update() -> None:
     stream = Stream(ALONE, NAMES[:2], bars_per_year=YEAR)
     expected = batch(bars, ALONE)
     for row in bars.sort("ts_close").iter_rows(named=True):
-        when = int(row["ts_close"].timestamp() * 1e6)
+        when = _micros(row["ts_close"])
         bar = np.array([_number(row, name) for name in stream.columns])
         out = stream.push(row["instrument_id"], when, bar)
         key = (pl.col("instrument_id") == row["instrument_id"]) & (pl.col("ts_close") == row["ts_close"])
         wanted = expected.filter(key).select(stream.outputs).fill_null(np.nan).to_numpy()[0]
         assert ((out.view(np.int64) == wanted.view(np.int64)) | (np.isnan(out) & np.isnan(wanted))).all()
+
+
+def _micros(when: datetime) -> int:
+    return int(when.timestamp() * 1e6)
 
 
 def _number(row: dict[str, object], name: str) -> float:
@@ -223,7 +229,56 @@ def test_a_stream_that_grows_keeps_as_much_as_one_of_its_size() -> None:
     came = pl.concat([part.filter(few) for part in days[:6]] + days[6:])
     same_bits(pl.concat(parts), batch(came, features))
     for name in (names[0], names[10]):
-        assert stream.window(name, "close", came.filter(instrument_id=name).height).full
+        closes = came.filter(instrument_id=name)["close"].to_list()
+        window = stream.window(name, "close", len(closes))
+        assert (window.values.tolist(), window.full) == (closes, True)
+
+
+def test_rows_pushed_and_rows_updated_count_alike_to_the_next_checkpoint() -> None:
+    days = moments(random_bars(1, 200, suspended=0))
+    stream = Stream(set_of(level=rolling_mean(close, 3)), NAMES[:1], bars_per_year=YEAR, back=20)
+    for k, day in enumerate(days, start=1):
+        if k % 40 in range(2, 20):
+            stream.update(day)
+        else:
+            stream.push(NAMES[0], _micros(day["ts_close"].item()), day["close"].to_numpy())
+        assert k - stream.checkpoints[-1].seen[0] <= 20
+
+
+def test_each_row_has_the_session_that_it_came_with() -> None:
+    """Several moments of several instruments in one call, in no order, in a session of the day before."""
+    bars = random_bars(3, 4, per_session=3, suspended=0).sample(fraction=1, shuffle=True, seed=3)
+    back = pl.duration(days=pl.col("volume").cast(pl.Int64) % 7)
+    bars = bars.with_columns(session_date=pl.col("session_date") - back)
+    stream = Stream(set_of(same=close), NAMES[:3], bars_per_year=YEAR)
+    key = ["instrument_id", "ts_close"]
+    wanted = bars.select(*key, "session_date", same="close").sort(key)
+    assert stream.update(bars).sort(key).select(wanted.columns).equals(wanted)
+
+
+def test_an_interrupted_moment_waits_for_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stops the first thread, the others write into the same arrays until they are done."""
+    monkeypatch.setattr("nofx_pipelines.features.lanes._ROWS_A_THREAD", 20)
+    monkeypatch.setattr("nofx_pipelines.features.lanes.LANES", 56)
+    bars = random_bars(120, 3, suspended=0)
+    names = bars["instrument_id"].unique().to_list()
+    stream = Stream(set_of(level=rolling_mean(close, 2)), names, bars_per_year=YEAR, threads=2)
+    days = moments(bars)
+    stream.update(days[0])
+    before, run, done = stream.values(), Lanes._run, []
+
+    def stopped(self: Lanes, frame: NDArray[np.int64]) -> None:
+        if frame is self.frames[0]:
+            raise KeyboardInterrupt
+        sleep(0.2)
+        run(self, frame)
+        done.append(frame)
+
+    monkeypatch.setattr(Lanes, "_run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        stream.peek(days[1].filter(pl.col("instrument_id").is_in(before["instrument_id"].to_list())))
+    assert len(done) == 1
+    assert stream.values().equals(before)
 
 
 def test_nothing_looked_at_ahead_is_nothing() -> None:
@@ -322,7 +377,7 @@ def test_what_can_be_looked_at() -> None:
     window = stream.window(NAMES[1], "close", 10)
     assert window.full
     np.testing.assert_array_equal(window.values, own["close"].tail(10).to_numpy())
-    assert window.newest_us == int(own["ts_close"].max().timestamp() * 1e6)  # type: ignore[union-attr]
+    assert window.newest_us == _micros(own["ts_close"].max())  # type: ignore[arg-type]
     table = stream.statistics()
     assert table.filter(pl.col("feature") == "m")["values"].item() == batch(bars, features)["m"].count()
     with pytest.raises(FeatureError, match="no window"):
