@@ -1,10 +1,11 @@
-"""Batch features against TA-Lib, polars-talib and Polars expressions: the outputs that all of them have.
+"""Batch features against TA-Lib, polars-talib, pandas and Polars expressions: the outputs that all have.
 
     python -m benchmarks.bench_features
 
 Each peer computes the same columns from the same bars, on one thread: TA-Lib one symbol after the other
-from NumPy arrays, polars-talib as expressions over the symbols, Polars through our independent oracle.
-Ours is timed through the public `compute`, with the frame that comes out of it.
+from NumPy arrays, each function once, polars-talib as expressions over the symbols, pandas symbol by symbol,
+Polars through our independent oracle. Ours is timed through the public `compute`, with the frame that comes
+out of it. The last table takes one symbol from a thousand bars to a million.
 """
 
 from __future__ import annotations
@@ -17,94 +18,138 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
+import pandas as pd
 import polars as pl
-import talib
 
 from benchmarks.bars import random_walks
+from benchmarks.talib_functions import TA, TECHNICAL, Call, with_polars_talib, with_talib
 from benchmarks.timing import machine_table, median_seconds
 from nofx_pipelines.features import FeatureSet, compute, feature_set
 
-COLUMNS = (
-    "sma_5", "sma_20", "sma_60", "ema_12", "ema_26", "bollinger_upper", "bollinger_middle",
-    "bollinger_lower", "macd", "macd_signal", "macd_histogram", "atr_14", "mom_10", "obv", "rsi_14",
-    "stochastic_k", "stochastic_d", "roc_10",
-)  # fmt: skip
-SHAPES = ((200, 2_500), (500, 2_500), (1, 300_000))
+SHAPES = ((200, 2_500), (500, 2_500), (1, 500_000))
+LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
+FEW = 50_000
+"""Rows that the slowest are timed on."""
 TOLERANCE = 1e-9
+YEAR = 243.0
 
 
-def with_talib(bars: pl.DataFrame) -> dict[str, np.ndarray]:
-    """TA-Lib, symbol by symbol."""
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
-    for (_,), own in bars.group_by("instrument_id", maintain_order=True):
-        high, low, close, volume = (own[name].to_numpy() for name in ("high", "low", "close", "volume"))
-        upper, middle, lower = talib.BBANDS(close, 20, 2, 2)
-        macd, signal, histogram = talib.MACD(close)
-        k, d = talib.STOCH(high, low, close, fastk_period=14, slowk_period=3, slowd_period=3)
-        found = (
-            talib.SMA(close, 5), talib.SMA(close, 20), talib.SMA(close, 60), talib.EMA(close, 12),
-            talib.EMA(close, 26), upper, middle, lower, macd, signal, histogram,
-            talib.ATR(high, low, close, 14), talib.MOM(close, 10), talib.OBV(close, volume),
-            talib.RSI(close, 14), k, d, talib.ROC(close, 10),
-        )  # fmt: skip
-        for name, values in zip(COLUMNS, found, strict=True):
-            parts[name].append(values)
-    return {name: np.concatenate(values) for name, values in parts.items()}
+def with_pandas(bars: pd.DataFrame) -> list[pd.DataFrame]:
+    """The columns of `TECHNICAL` by pandas' windows, symbol by symbol."""
+    return [_with_pandas(own) for _, own in bars.groupby("instrument_id", sort=False)]
 
 
-def with_polars_talib(bars: pl.DataFrame) -> pl.DataFrame:
-    """TA-Lib as Polars expressions over the symbols."""
-    import polars_talib as plta
-
-    close, own = pl.col("close"), "instrument_id"
-    bands = plta.bbands(close, timeperiod=20, nbdevup=2.0, nbdevdn=2.0)
-    macd = plta.macd(close, fastperiod=12, slowperiod=26, signalperiod=9)
-    stochastic = plta.stoch(
-        pl.col("high"), pl.col("low"), close, fastk_period=14, slowk_period=3, slowd_period=3
+def _with_pandas(own: pd.DataFrame) -> pd.DataFrame:
+    high, low, close, volume = (own[name] for name in ("high", "low", "close", "volume"))
+    middle, apart = close.rolling(20).mean(), close.rolling(20).std(ddof=0)
+    macd = _ewm(close, span=12) - _ewm(close, span=26)
+    signal, before = _ewm(macd, span=9), close.shift()
+    span = pd.concat([high - low, (high - before).abs(), (low - before).abs()], axis=1).max(axis=1)
+    step = close.diff()
+    up, down = (_ewm(side.clip(lower=0), alpha=1 / 14) for side in (step, -step))
+    least, most = low.rolling(14).min(), high.rolling(14).max()
+    k = (100 * (close - least) / (most - least)).rolling(3).mean()
+    return pd.DataFrame(
+        {
+            **{f"sma_{n}": close.rolling(n).mean() for n in (5, 20, 60)},
+            **{f"ema_{n}": _ewm(close, span=n) for n in (12, 26)},
+            "bollinger_upper": middle + 2 * apart,
+            "bollinger_middle": middle,
+            "bollinger_lower": middle - 2 * apart,
+            "macd": macd,
+            "macd_signal": signal,
+            "macd_histogram": macd - signal,
+            "atr_14": _ewm(span, alpha=1 / 14),
+            "mom_10": close.diff(10),
+            "obv": (np.sign(step) * volume).fillna(0).cumsum(),
+            "rsi_14": 100 * up / (up + down),
+            "stochastic_k": k,
+            "stochastic_d": k.rolling(3).mean(),
+            "roc_10": 100 * close.pct_change(10),
+        }
     )
-    simple = [
-        plta.sma(close, timeperiod=5), plta.sma(close, timeperiod=20), plta.sma(close, timeperiod=60),
-        plta.ema(close, timeperiod=12), plta.ema(close, timeperiod=26),
-        plta.atr(pl.col("high"), pl.col("low"), close, timeperiod=14), plta.mom(close, timeperiod=10),
-        plta.obv(close, pl.col("volume")), plta.rsi(close, timeperiod=14), plta.roc(close, timeperiod=10),
-    ]  # fmt: skip
-    fields = (*simple, bands, macd, stochastic)
-    return bars.select(field.over(own).alias(str(place)) for place, field in enumerate(fields))
 
 
-def main() -> None:
-    """Print the table."""
-    chosen = {feature.name: feature for feature in feature_set("technical").features}
-    ours = FeatureSet("benchmark", tuple(chosen[name] for name in COLUMNS))
+def _ewm(values: pd.Series, **decay: float) -> pd.Series:
+    return values.ewm(adjust=False, **decay).mean()
+
+
+def against_peers(title: str, features: FeatureSet, calls: tuple[Call, ...]) -> str:
+    """The table of one set."""
     rows = []
     for instruments, length in SHAPES:
         bars = random_walks(instruments, length)
-        _agree(compute(bars, ours, bars_per_year=243).frame, with_talib(bars))
-        calls: dict[str, Callable[[], object]] = {
-            "NOFX, compute": lambda bars=bars: compute(bars, ours, bars_per_year=243, threads=1),
-            "TA-Lib, symbol by symbol": lambda bars=bars: with_talib(bars),
-            "Polars expressions (our oracle)": lambda bars=bars: compute(
-                bars, ours, bars_per_year=243, engine="polars"
+        few = bars.head(FEW)
+        _agree(compute(bars, features, bars_per_year=YEAR).frame, with_talib(bars, calls))
+        timed: list[tuple[str, Callable[[], object], int]] = [
+            (
+                "NOFX, compute",
+                lambda b=bars: compute(b, features, bars_per_year=YEAR, threads=1),
+                bars.height,
             ),
-        }
-        if find_spec("polars_talib"):
-            calls["polars-talib, .over"] = lambda bars=bars: with_polars_talib(bars)
-        taken = {name: median_seconds(call, repeats=3, cpu=True) for name, call in calls.items()}
-        base, cells = taken["NOFX, compute"], instruments * length
-        rows += [
-            (f"{instruments:,} x {length:,}", name, f"{1e9 * took / cells:,.0f}", f"{took / base:.2f}x")
-            for name, took in taken.items()
+            ("TA-Lib, symbol by symbol", lambda b=bars: with_talib(b, calls), bars.height),
         ]
-    header = ("bars", "", "CPU ns a row", "to ours")
-    print(machine_table(f"{len(COLUMNS)} technical features in batch, one thread", header, rows))
+        if find_spec("polars_talib"):
+            timed.append(("polars-talib, .over", lambda b=bars: with_polars_talib(b, calls), bars.height))
+        if calls is TECHNICAL:
+            frame = few.to_pandas()
+            timed.append(("pandas, symbol by symbol", lambda f=frame: with_pandas(f), few.height))
+        timed.append(
+            (
+                "Polars expressions (our oracle)",
+                lambda b=few: compute(b, features, bars_per_year=YEAR, engine="polars"),
+                few.height,
+            )
+        )
+        taken = [(name, median_seconds(call, repeats=5, cpu=True) / height) for name, call, height in timed]
+        base = taken[0][1]
+        rows += [
+            (f"{instruments:,} x {length:,}", name, f"{1e9 * t:,.0f}", f"{t / base:.2f}x")
+            for name, t in taken
+        ]
+    return machine_table(title, ("bars", "", "CPU ns a row", "to ours"), rows)
+
+
+def by_length() -> str:
+    """One symbol, from few bars to many: the least of seven calls, all of them with their frames."""
+    rows = []
+    for length in LENGTHS:
+        bars, cells = random_walks(1, length), []
+        for name in ("ta", "alpha158"):
+            features = feature_set(name)
+            took = min(
+                median_seconds(
+                    lambda f=features, b=bars: compute(b, f, bars_per_year=YEAR, threads=1),
+                    repeats=1,
+                    cpu=True,
+                )
+                for _ in range(7)
+            )
+            cells.append(f"{1e9 * took / length:,.0f}")
+        rows.append((f"{length:,}", *cells))
+    header = ("bars of one symbol", "ta, CPU ns a row", "alpha158, CPU ns a row")
+    return machine_table("Batch by length, one thread", header, rows)
+
+
+def main() -> None:
+    """Print the tables."""
+    technical = {feature.name: feature for feature in feature_set("technical").features}
+    names = [name for *_, outputs in TECHNICAL for name in outputs if name]
+    chosen = FeatureSet("benchmark", tuple(technical[name] for name in names))
+    print(against_peers(f"{len(names)} technical features in batch, one thread", chosen, TECHNICAL))
+    print(against_peers("ta, 75 outputs, in batch, one thread", feature_set("ta"), TA))
+    print(by_length())
 
 
 def _agree(frame: pl.DataFrame, expected: dict[str, np.ndarray]) -> None:
     """A figure counts only when both computed the same."""
-    for name, values in expected.items():
-        mine = frame[name].to_numpy()
+    for name, found in expected.items():
+        mine, values = frame[name].to_numpy(), found
+        if "INDEX" in name:  # theirs is the row's number within its symbol, ours how many rows back it is
+            row = frame.select(pl.int_range(pl.len()).over("instrument_id")).to_series().to_numpy()
+            values = np.where(row < 29, np.nan, row - values)
         both = np.isfinite(mine) & np.isfinite(values)
-        worst = np.max(np.abs(mine[both] - values[both]) / np.maximum(1, np.abs(values[both])))
+        worst = np.abs(mine[both] - values[both]).max() / max(1.0, np.abs(values[both]).max())
         if both.sum() < len(values) / 2 or worst > TOLERANCE:
             raise SystemExit(f"{name} differs from TA-Lib by {worst:.1e}")
 

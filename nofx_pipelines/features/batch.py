@@ -80,8 +80,10 @@ def compute(
         )
     rows = bar_rows(bars, feature_set.program.columns)
     if engine == "numba":
-        days = np.unique(bars["session_date"].drop_nulls().to_physical().to_numpy().astype(np.int64))
-        return _incremental(rows, feature_set, state, bars_per_year, days if snapshots else None, threads)
+        days = None
+        if snapshots:
+            days = np.unique(bars["session_date"].drop_nulls().to_physical().to_numpy().astype(np.int64))
+        return _incremental(rows, feature_set, state, bars_per_year, days, threads)
     if engine != "polars":
         raise FeatureError(f"no engine {engine!r}", hint='engine="numba" or engine="polars"')
     if state is not None or snapshots:
@@ -158,7 +160,7 @@ def _start(
     program: Program, rows: pl.DataFrame, state: FeatureState | None, bars_per_year: float
 ) -> FeatureState:
     """A copy of the state, with instruments that come for the first time."""
-    present = set(rows["instrument_id"].unique())
+    present = set(rows["instrument_id"].rle().struct.field("value"))
     if state is None:
         return empty_state(program, tuple(sorted(present)), bars_per_year)
     if state.version != program.version or state.bars_per_year != bars_per_year:

@@ -38,9 +38,11 @@ def bar_rows(bars: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     else:
         traded = bars.filter(_traded(bars)) if "status" in bars.columns else bars
         rows = traded.select(*KEY, *(_numbers(traded, name) for name in columns))
-    if not _in_order(rows):
+    apart = _apart(rows)
+    if apart is None or (apart < 0).any():
         rows = rows.sort("instrument_id", "ts_close")
-    twice = _repeated(rows)
+        apart = _apart(rows)
+    twice = np.flatnonzero(apart == 0) + 1
     if len(twice):
         who, when = rows.row(int(twice[0]))[:2]
         raise FeatureError(
@@ -104,24 +106,16 @@ def _codes(texts: pl.Series) -> dict[str, float]:
     }
 
 
-def _in_order(rows: pl.DataFrame) -> bool:
-    """Whether the rows are sorted by instrument and time, as those of the lake mostly are."""
-    if rows.height < 2:
-        return True
-    names, times = rows["instrument_id"], rows["ts_close"].to_physical().to_numpy()
-    number = names.rle_id().to_numpy()
-    runs = names.rle().struct.field("value")
-    return (
-        bool(((np.diff(number) > 0) | (np.diff(times) >= 0)).all())
-        and runs.is_sorted()
-        and runs.is_unique().all()
-    )
-
-
-def _repeated(rows: pl.DataFrame) -> NDArray[np.int64]:
-    """Places of rows with the key of the row before."""
-    same = np.diff(rows["ts_close"].to_physical().to_numpy()) == 0
-    return np.flatnonzero(same & (np.diff(rows["instrument_id"].rle_id().to_numpy()) == 0)) + 1
+def _apart(rows: pl.DataFrame) -> NDArray[np.int64] | None:
+    """Microseconds from each row to the next of its instrument, 1 to another instrument's; None where the
+    instruments are not one after the other in alphabetical order. Those of the lake mostly are.
+    """
+    runs = rows["instrument_id"].rle().struct.unnest()
+    if not (runs["value"].is_sorted() and runs["value"].is_unique().all()):
+        return None
+    apart = np.diff(rows["ts_close"].to_physical().to_numpy())
+    apart[runs["len"].cast(pl.Int64).cum_sum().to_numpy()[:-1] - 1] = 1
+    return apart
 
 
 def nullable(name: str, values: NDArray[np.float64]) -> pl.Series:

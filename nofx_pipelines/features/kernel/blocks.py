@@ -83,6 +83,8 @@ I64 = NDArray[np.int64]
 
 _LINEAR = 4
 """From so many rows in a segment on, rings are read as straight memory."""
+_LONG = 16
+"""From so many rows in a segment on, a window's two parts are merged for all rows at once."""
 
 _plain = njit(**row.COMPILE)
 _inlined = njit(forceinline=True, **row.COMPILE)
@@ -228,6 +230,49 @@ def _eight_counts(i: int, z: Tables, g: Segments, s: int, m: int, w: int) -> boo
     return True
 
 
+@_inlined
+def _merged(
+    code: int, x: int, valid: int, out: int, least: float, n: int, at: int, prefix: float, m: int, ring: int,
+    w: int, lo: int, rows: int, line: int,
+) -> tuple[int, float]:  # fmt: skip
+    """`rows.aggregate` of at least n rows that follow each other, bit for bit.
+
+    First what comes before each row in its block and what is left of the block before, two chains that wait
+    for nothing but themselves, then all rows' two parts at once.
+    """
+    older, r, whole = line + rows * 8, 0, row.nothing(code)
+    for j in range(at + 1, n):
+        put(older, j - at - 1, get(m, ring + j * w))
+    while r < rows:
+        stop = r + min(n - at, rows - r)
+        prefix = row.nothing(code) if at == 0 else prefix
+        for q in range(r, stop):
+            prefix = row.merge(code, prefix, row.valued(code, get(x, lo + q)))
+            put(line, q, prefix)
+        at += stop - r
+        if at == n:
+            whole, there = row.nothing(code), n - 1  # the suffix from there on is what the next block's row
+            for q in range(stop - 1, r - 1, -1):  # there - 1 finds left
+                whole = row.merge(code, row.valued(code, get(x, lo + q)), whole)
+                put(older, stop + there - 1, whole)
+                there -= 1
+            for j in range(there, -1, -1):
+                whole = row.merge(code, get(m, ring + j * w), whole)
+                put(older, stop + j - 1, whole)
+            put(older, stop - 1, row.nothing(code))
+            at = 0
+        r = stop
+    put(m, ring, whole)
+    for j in range(max(at, 1), n):
+        put(m, ring + j * w, get(older, rows - at + j - 1))
+    for j in range(at):
+        put(m, ring + j * w, row.valued(code, get(x, lo + rows - at + j)))
+    for q in range(rows):
+        total = row.finite(row.merge(code, get(older, q), get(line, q)))
+        put(out, lo + q, total if get(valid, lo + q) >= least else np.nan)
+    return at, prefix
+
+
 def _aggregates(code: int) -> tuple[Compiled, Compiled]:
     """One kind of merge, lane by lane and eight lanes at once."""
 
@@ -245,12 +290,15 @@ def _aggregates(code: int) -> tuple[Compiled, Compiled]:
             b = slot * w + get_int(lanes, s)
             at, prefix, ring = int(get(m, b)), get(m, b + w), b + 2 * w
             lo, rows, apart = rows_of(g, s)
-            for q in range(rows):
-                r = lo + q * apart
-                value, at, prefix = row.aggregate(
-                    code, get(x, r), get(valid, r), least, n, at, prefix, m, ring, w
-                )
-                put(out, r, value)
+            if apart == 1 and rows >= max(n, _LONG):
+                at, prefix = _merged(code, x, valid, out, least, n, at, prefix, m, ring, w, lo, rows, g[5])
+            else:
+                for q in range(rows):
+                    r = lo + q * apart
+                    value, at, prefix = row.aggregate(
+                        code, get(x, r), get(valid, r), least, n, at, prefix, m, ring, w
+                    )
+                    put(out, r, value)
             put(m, b, at)
             put(m, b + w, prefix)
 
@@ -789,7 +837,7 @@ def line_of(scratch: F64, lanes: int) -> int:
 
 def scratch(line: int, rows: int, lanes: int) -> int:
     """Numbers of scratch that a block of ``rows`` in so many lanes needs, for rings of ``line``."""
-    return SEGMENTS + 2 * lanes + 1 + line + rows + 1
+    return SEGMENTS + 2 * lanes + 1 + line + 2 * rows + 1
 
 
 @_inlined

@@ -179,11 +179,23 @@ def neutral(code: int) -> float:
 
 
 @_inline
+def nothing(code: int) -> float:
+    """What leaves every merge as it is, to the bit: -0.0 is a sum's, as 0.0 + -0.0 is 0.0."""
+    return -0.0 if code == SUM else neutral(code)
+
+
+@_inline
+def valued(code: int, x: float) -> float:
+    """What a row brings to a merge."""
+    return neutral(code) if x != x else x
+
+
+@_inline
 def aggregate(
     code: int, x: float, c: float, least: float, n: int, at: int, prefix: float, m: int, ring: int, w: int
 ) -> tuple[float, int, float]:
     """Sum, product, minimum, maximum. State: position, prefix, then n values or suffixes."""
-    value = neutral(code) if x != x else x
+    value = valued(code, x)
     prefix = value if at == 0 else merge(code, prefix, value)
     put(m, ring + at * w, value)
     total = prefix
