@@ -34,6 +34,8 @@ from nofx_pipelines.features.stream import Stream
 F64 = NDArray[np.float64]
 YEAR = 243.0
 ROWS, WARM = 60_000, 2_000
+LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
+SYMBOLS, MINUTES = 5_000, 240
 
 
 def prices(rows: int, seed: int = 0) -> dict[str, F64]:
@@ -66,15 +68,15 @@ def timed(call: Callable[[int], object], rows: int = ROWS) -> tuple[float, float
     return float(p50), float(p99)
 
 
-def pushed(features: FeatureSet, kernels: Path | None) -> tuple[float, float]:
+def pushing(features: FeatureSet, kernels: Path | None, rows: int) -> Callable[[int], object]:
     """Our stream, one symbol, the generated kernel where there is a folder for it."""
     stream = Stream(features, ["A"], bars_per_year=YEAR, kernels=kernels)
     if stream._generated is not None:
         stream._generated.ready(600)
-    columns = prices(ROWS)
+    columns = prices(rows)
     bars = np.ascontiguousarray(np.stack([columns[name] for name in stream.columns], axis=1))
     out = np.empty(len(stream.outputs))
-    return timed(lambda k: stream.push("A", k, bars[k], out))
+    return lambda k: stream.push("A", k, bars[k], out)
 
 
 def with_talib() -> tuple[float, float]:
@@ -153,7 +155,7 @@ def one_symbol() -> None:
         for name in ("alpha158", "ta"):
             features = feature_set(name)
             for kind, kernels in (("generated", Path(folder)), ("table-driven", None)):
-                p50, p99 = pushed(features, kernels)
+                p50, p99 = timed(pushing(features, kernels, ROWS))
                 rows.append((f"NOFX {name}, {kind}", len(features.columns), p50, p99))
     rows.append(("TA-Lib stream handles, 17", 24, *with_talib()))
     if find_spec("talipp"):
@@ -167,6 +169,24 @@ def one_symbol() -> None:
     ]
     header = ("one symbol, one bar", "outputs", "p50 us", "p99 us", "ns an output", "to the first")
     print(machine_table("One bar of one symbol", header, cells))
+
+
+def by_length() -> None:
+    """The same after few bars and after many: nothing grows."""
+    clock, cells = time.perf_counter_ns, []
+    with tempfile.TemporaryDirectory() as folder:
+        pushes = [pushing(feature_set(name), Path(folder), LENGTHS[-1]) for name in ("ta", "alpha158")]
+        took = np.zeros((len(pushes), LENGTHS[-1]))
+        for row, push in zip(took, pushes, strict=True):
+            for k in range(LENGTHS[-1]):
+                begun = clock()
+                push(k)
+                row[k] = clock() - begun
+    for length in LENGTHS:
+        last = np.median(took[:, length - LENGTHS[0] // 2 : length], axis=1) / 1e3
+        cells.append((f"{length:,}", *(f"{p50:.2f}" for p50 in last)))
+    header = ("after so many bars", "ta, p50 us", "alpha158, p50 us")
+    print(machine_table("One bar of one symbol by length, generated kernel", header, cells))
 
 
 def moments_of(stream: Stream) -> tuple[float, float]:
@@ -214,34 +234,31 @@ def many_symbols() -> None:
 
 
 def replayed() -> None:
-    """A replay of minute bars into the online store: frames, features, store and state."""
-    cells = []
-    for name, instruments in (("technical", 5_000), ("alpha158", 500)):
-        bars = random_walks(instruments, 70)
+    """A replay of a session's minute bars into the online store: frames, features, store."""
+    cells, bars = [], random_walks(SYMBOLS, MINUTES)
+    for name in ("technical", "ta", "alpha158"):
         with tempfile.TemporaryDirectory() as folder:
             stream = Stream(feature_set(name), bars["instrument_id"].unique().to_list(), bars_per_year=YEAR)
             done = serve(stream, Replay(bars), MappedStore(Path(folder) / "f.online"), None)
         cells.append(
             (
                 name,
-                f"{instruments:,}",
+                len(stream.feature_set.columns),
                 f"{done.bars_per_second:,.0f}",
                 f"{done.percentile(50) / 1e3:.1f}",
                 f"{done.percentile(99) / 1e3:.1f}",
             )
         )
-    header = ("features", "symbols", "bars a second", "p50 ms", "p99 ms")
-    print(
-        machine_table(
-            "nofx stream, replay, all cores: arrival of a moment to its vectors in the store", header, cells
-        )
-    )
+    header = ("features", "outputs", "bars a second", "p50 ms", "p99 ms")
+    title = f"nofx stream, replay of {SYMBOLS:,} symbols and {MINUTES} moments, all cores"
+    print(machine_table(f"{title}: arrival of a moment to its vectors in the store", header, cells))
 
 
 def main() -> None:
     """Print the tables."""
     pl.Config.set_tbl_rows(0)
     one_symbol()
+    by_length()
     many_symbols()
     replayed()
 

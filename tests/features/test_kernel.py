@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.features import (
     Expr,
+    FeatureSet,
     age,
     close,
     compute,
@@ -25,6 +27,7 @@ from nofx_pipelines.features import (
     rolling_max,
     rolling_mean,
     rolling_min,
+    rolling_product,
     rolling_rsquare,
     rolling_slope,
     rolling_std,
@@ -34,8 +37,9 @@ from nofx_pipelines.features import (
     wilder,
 )
 from nofx_pipelines.features.kernel import histories
+from nofx_pipelines.features.stream import Stream
 
-from .worlds import EVERY, YEAR, one_series, random_bars, set_of
+from .worlds import EVERY, YEAR, one_series, random_bars, same_bits, set_of
 
 F64 = NDArray[np.float64]
 
@@ -205,6 +209,42 @@ def check_windows(values: list[float | None], n: int, least: int) -> None:
     ):
         for got, window in zip(run(expr, values), enough, strict=True):
             assert got == (None if window is None else pytest.approx(function(window), abs=1e-9, rel=1e-9))
+
+
+def windows(n: int, least: int) -> FeatureSet:
+    """The windows whose two parts are merged for all rows of a block at once."""
+    return set_of(
+        sum=rolling_sum(close, n, least),
+        product=rolling_product(close, n, least),
+        least=rolling_min(close, n, least),
+        most=rolling_max(close, n, least),
+        of_sums=rolling_sum(rolling_sum(close, 2, 1), n, least),
+    )
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.sampled_from([None, 0.0, -0.0, 1e308, -1e308, 1.5, -2.25, 3.1]) | cells, max_size=90),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.lists(st.integers(1, 89), max_size=3),
+)
+def test_a_long_history_is_its_rows_one_by_one(
+    values: list[float | None], n: int, least: int, cuts: list[int]
+) -> None:
+    """Rows that are merged together and rows by themselves: the same bits, and the same state after them."""
+    features, bars = windows(n, min(n, least)), one_series(values)
+    stream = Stream(features, ["A"], bars_per_year=YEAR)
+    alone = [stream.update(bars[k : k + 1]) for k in range(len(values))]
+    state, parts = None, []
+    for lo, hi in pairwise([0, *sorted({cut for cut in cuts if cut < len(values)}), len(values)]):
+        result = compute(bars[lo:hi], features, bars_per_year=YEAR, state=state)
+        state = result.state
+        parts.append(result.frame)
+    if values:
+        same_bits(pl.concat(parts), pl.concat(alone))
+        assert state is not None
+        assert state.values.tobytes() == stream.state.values.tobytes()
 
 
 def test_ref_sees_missing_values_as_missing() -> None:

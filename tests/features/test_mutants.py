@@ -27,13 +27,14 @@ def no_clocks(expr: Expr) -> bool:
     return all(e.op not in ("sample", "hold") for e in walk(expr))
 
 
-def test_parts_are_the_whole() -> None:
+@pytest.mark.parametrize("length", [3, 17])
+def test_parts_are_the_whole(length: int) -> None:
     """Rows in blocks of any length: rings, counts and prefixes carried from one to the next."""
     bars = random_bars(3, 40, suspended=0.1, missing=0.1, flat=0.1, seed=6)
     days = bars["session_date"].unique().sort().to_list()
     state, parts = None, []
-    for first in range(0, len(days), 3):
-        own = bars.filter(pl.col("session_date").is_in(days[first : first + 3]))
+    for first in range(0, len(days), length):
+        own = bars.filter(pl.col("session_date").is_in(days[first : first + length]))
         result = compute(own, EVERY, bars_per_year=YEAR, state=state)
         state = result.state
         parts.append(result.frame)
