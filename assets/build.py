@@ -35,6 +35,7 @@ from assets.schedules import close_schedule, revision_schedule
 from assets.sensors import champion_sensor, inbox_sensor
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
 from nofx_pipelines.config_file import load_config, with_seed
+from nofx_pipelines.cores import cores
 from nofx_pipelines.errors import ConfigError
 from resources.compute import ComputeResource
 from resources.engine import EngineResource
@@ -97,7 +98,7 @@ def build_definitions(config: Config, **overrides: Any) -> dg.Definitions:
         loggers={NAME: progress_logger},
         executor=dg.multiprocess_executor.configured(
             {
-                "max_concurrent": os.cpu_count() or 1,
+                "max_concurrent": cores(),
                 "start_method": {
                     "forkserver": {"preload_modules": ["dagster", "nofx_pipelines.definitions"]}
                 },

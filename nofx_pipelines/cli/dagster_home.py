@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from nofx_pipelines.cores import cores
+
 _YAML = """\
 # Written by nofx. Storage is SQLite in this folder; pools limit what shares an accelerator.
 telemetry:
@@ -31,7 +33,7 @@ def accelerator_slots(devices: Path = Path("/dev")) -> int:
     Told from the devices' names, since asking torch takes seconds.
     """
     gpus = [entry for entry in devices.glob("nvidia*") if entry.name.removeprefix("nvidia").isdigit()]
-    return len(gpus) or os.cpu_count() or 1
+    return len(gpus) or cores()
 
 
 def instance_settings() -> str:

@@ -21,6 +21,7 @@ from nofx_pipelines.cli.summary import summary
 from nofx_pipelines.cli.terminal import count, say, seconds
 from nofx_pipelines.config import Config, UniverseConfig
 from nofx_pipelines.config_file import load_config, with_seed
+from nofx_pipelines.cores import cores
 from nofx_pipelines.errors import ConfigError
 
 
@@ -90,7 +91,7 @@ def run_universes(options: RunOptions) -> int:
     work = _jobs(config, chosen, options, outcome)
     if work:
         # one process more than cores: none idles while the last universe runs alone
-        side_by_side = (os.cpu_count() or 1) + 1
+        side_by_side = cores() + 1
         with _tracker_prepared(options.home), ThreadPoolExecutor(max_workers=side_by_side) as pool:
             list(pool.map(lambda jobs: _worker(options, jobs, outcome), work))
     if outcome.lines or not (config.home / "report" / "index.html").exists():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from nofx_pipelines.cores import cores
 from nofx_pipelines.features import cross_section
 from nofx_pipelines.features.kernel import blocks, histories
 from nofx_pipelines.features.kernel.cache import first_call
@@ -263,7 +263,7 @@ def eights_of(rows: I64, seen: I64) -> I64:
 def _cuts(spans: I64, offsets: I64, total: int, threads: int | None) -> list[int]:
     """The instruments at which each thread's part begins, parts of about as many rows."""
     instruments = len(offsets) - 1
-    wanted = max(1, min(threads or os.cpu_count() or 1, total // _ROWS_A_THREAD, instruments))
+    wanted = max(1, min(threads or cores(), total // _ROWS_A_THREAD, instruments))
     if wanted == 1 or not len(spans):
         return [0, instruments]
     done = np.concatenate(([0], np.cumsum(spans[:, 1] - spans[:, 0])))[offsets]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nofx_pipelines.cores import cores
 from nofx_pipelines.features import cross_section
 from nofx_pipelines.features.engine import Plan
 from nofx_pipelines.features.kernel import blocks, tiles
@@ -84,7 +84,7 @@ class Lanes:
         self.at, self.times, self.lanes = (np.zeros(max(instruments, 1), np.int64) for _ in range(3))
         self.tiles, self.bounds = np.zeros(parts, np.int64), np.zeros(parts + 1, np.int64)
         self._kept: list[Any] = []
-        wanted = max(1, min(threads or os.cpu_count() or 1, parts if self.w > 1 else 1))
+        wanted = max(1, min(threads or cores(), parts if self.w > 1 else 1))
         self.frame_sets = [[self._frame(k) for k in range(len(plan.passes))] for _ in range(wanted)]
         """Of every thread a frame a pass, with scratch of its own."""
         self.frames = self.frame_sets[0]

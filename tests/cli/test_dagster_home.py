@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from nofx_pipelines.cli.dagster_home import accelerator_slots, prepare_dagster_home
+from nofx_pipelines.cores import cores
 
 
 def test_one_heavy_step_a_gpu(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_one_heavy_step_a_gpu(tmp_path: Path) -> None:
 
 
 def test_without_a_gpu_one_a_core(tmp_path: Path) -> None:
-    assert accelerator_slots(tmp_path) == os.cpu_count()
+    assert accelerator_slots(tmp_path) == cores()
 
 
 def test_settings_that_are_there_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
