@@ -1,6 +1,6 @@
 """Break every operator of the kernel once and see whether the tests notice.
 
-    python -m tests.features.mutate            # all of them, in about half an hour on one core
+    python -m tests.features.mutate            # all of them, in ten minutes to half an hour on one core
     python -m tests.features.mutate sum trend  # some
 
 Each mutation changes one line of a copy of the sources and runs `PROOF` on it, without compiling (so a mutant
