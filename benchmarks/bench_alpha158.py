@@ -95,12 +95,14 @@ def main() -> None:
                     few.height,
                 )
             )
-        taken = [(name, median_seconds(call, repeats=3, cpu=True) / height) for name, call, height in calls]
-        base = taken[0][1]
+        taken = [
+            (height, name, median_seconds(call, repeats=3, cpu=True) / height) for name, call, height in calls
+        ]
+        base = taken[0][2]
         rows += [
-            (f"{instruments:,} x {length:,}", name, f"{1e9 * t:,.0f}", f"{1e9 * t / FEATURES:.1f}",
-             f"{FEATURES / t / 1e6:,.0f}", f"{t / base:.1f}x")
-            for name, t in taken
+            (f"{max(1, height // length):,} x {min(length, height):,}", name, f"{1e9 * t:,.0f}",
+             f"{1e9 * t / FEATURES:.1f}", f"{FEATURES / t / 1e6:,.0f}", f"{t / base:.1f}x")
+            for height, name, t in taken
         ]  # fmt: skip
     header = ("bars", "", "CPU ns a row", "ns a row and feature", "M row-features/s a core", "to ours")
     print(machine_table("alpha158 in batch", header, rows))

@@ -235,7 +235,7 @@ def many_symbols() -> None:
 
 def replayed() -> None:
     """A replay of a session's minute bars into the online store: frames, features, store."""
-    cells, bars = [], random_walks(SYMBOLS, MINUTES)
+    cells, bars = [], random_walks(SYMBOLS, MINUTES, minutes=True)
     for name in ("technical", "ta", "alpha158"):
         with tempfile.TemporaryDirectory() as folder:
             stream = Stream(feature_set(name), bars["instrument_id"].unique().to_list(), bars_per_year=YEAR)

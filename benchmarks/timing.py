@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from nofx_pipelines.cores import cores
 
 
 def median_seconds(call: Callable[[], object], *, repeats: int = 5, cpu: bool = False) -> float:
@@ -32,7 +33,7 @@ def machine() -> str:
         ),
         platform.processor(),
     )
-    return f"{os.cpu_count()} cores of {model}, {platform.system()}, CPython {platform.python_version()}"
+    return f"{cores()} cores of {model}, {platform.system()}, CPython {platform.python_version()}"
 
 
 def machine_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

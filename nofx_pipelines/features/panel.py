@@ -38,10 +38,14 @@ def bar_rows(bars: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     else:
         traded = bars.filter(_traded(bars)) if "status" in bars.columns else bars
         rows = traded.select(*KEY, *(_numbers(traded, name) for name in columns))
+    nameless = [name for name in KEY[:2] if rows[name].null_count()]
+    if nameless:
+        raise FeatureError(f"bars without {nameless}", hint="every bar has an instrument and a close")
     apart = _apart(rows)
-    if apart is None or (apart < 0).any():
+    if apart is None or (apart <= 0).any():
         rows = rows.sort("instrument_id", "ts_close")
         apart = _apart(rows)
+    assert apart is not None
     twice = np.flatnonzero(apart == 0) + 1
     if len(twice):
         who, when = rows.row(int(twice[0]))[:2]
@@ -107,8 +111,8 @@ def _codes(texts: pl.Series) -> dict[str, float]:
 
 
 def _apart(rows: pl.DataFrame) -> NDArray[np.int64] | None:
-    """Microseconds from each row to the next of its instrument, 1 to another instrument's; None where the
-    instruments are not one after the other in alphabetical order. Those of the lake mostly are.
+    """How much later than each row the next of its instrument is, 1 for another instrument's; None where
+    the instruments are not one after the other in alphabetical order. Those of the lake mostly are.
     """
     runs = rows["instrument_id"].rle().struct.unnest()
     if not (runs["value"].is_sorted() and runs["value"].is_unique().all()):

@@ -179,6 +179,8 @@ def test_division_by_zero_and_infinity_are_null() -> None:
     [
         (lambda b: b.drop("volume"), "lack \\['volume'\\]"),
         (lambda b: pl.concat([b, b.head(1)]), "two bars that close at"),
+        (lambda b: b.with_columns(ts_close=pl.col("ts_close").shift()), r"without \['ts_close'\]"),
+        (lambda b: b.with_columns(instrument_id=pl.lit(None, pl.String)), r"without \['instrument_id'\]"),
     ],
 )
 def test_unusable_bars_are_refused(change: object, message: str) -> None:

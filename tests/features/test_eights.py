@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -13,7 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
+from numba import config, njit
 
 from nofx_pipelines.features import FeatureSet, compute, feature_set
 from nofx_pipelines.features.engine import eights_of, plan_of
@@ -174,17 +176,19 @@ def test_instruments_of_eight_have_seen_as_many_rows() -> None:
     assert eights_of(rows // 100, seen).shape == (0, 8)
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 def test_what_another_process_compiles_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest is made first, then it is waited for."""
     codes = sorted(blocks.STATEFUL)[:2]
     runs = np.array([[code, 0, 1] for code in codes])
     wanted = entries.entries_of(runs, "rows")
     names = [f"entry{blocks.STATEFUL[code][0].__name__}{entries._alone.__name__}" for code in codes]
+    own = f"test_{os.getpid()}_"  # locks that no other test takes
     held, waited = Event(), Event()
     asked: list[tuple[str, bool]] = []
 
     def holding() -> None:
-        with one_process(names[0]):
+        with one_process(own + names[0]):
             held.set()
             waited.wait(20)
 
@@ -192,18 +196,20 @@ def test_what_another_process_compiles_is_left_to_it(monkeypatch: pytest.MonkeyP
         asked.append((name, wait))
         if wait:
             waited.set()
-        return one_process(name, wait=wait)
+        return one_process(own + name, wait=wait)
 
     monkeypatch.setattr(entries, "_MADE", {})
     monkeypatch.setattr(entries, "one_process", asking)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(holding)
-        held.wait()
+        assert held.wait(20)
         found = entries.entries_of(runs, "rows")
         other.result()
     assert asked == [(names[0], False), (names[1], False), (names[0], True)]
     assert (found != 0).tolist() == (wanted != 0).tolist()
     assert entries.UNMADE not in found
+    for lock in (Path(entries.__file__).parent / "__pycache__").rglob(f"{own}*.lock"):
+        lock.unlink()
 
 
 def test_what_is_compiled_by_itself_has_a_name_of_its_own() -> None:

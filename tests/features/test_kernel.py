@@ -36,7 +36,9 @@ from nofx_pipelines.features import (
     volume,
     wilder,
 )
-from nofx_pipelines.features.kernel import histories
+from nofx_pipelines.features.kernel import blocks, histories
+from nofx_pipelines.features.kernel.codes import BLOCK
+from nofx_pipelines.features.kernel.rows import SUM
 from nofx_pipelines.features.stream import Stream
 
 from .worlds import EVERY, YEAR, one_series, random_bars, same_bits, set_of
@@ -211,6 +213,9 @@ def check_windows(values: list[float | None], n: int, least: int) -> None:
             assert got == (None if window is None else pytest.approx(function(window), abs=1e-9, rel=1e-9))
 
 
+special = st.sampled_from([None, 0.0, -0.0, 1e308, -1e308, 1.5, -2.25, 3.1])
+
+
 def windows(n: int, least: int) -> FeatureSet:
     """The windows whose two parts are merged for all rows of a block at once."""
     return set_of(
@@ -224,7 +229,7 @@ def windows(n: int, least: int) -> FeatureSet:
 
 @settings(deadline=None, max_examples=300)
 @given(
-    st.lists(st.sampled_from([None, 0.0, -0.0, 1e308, -1e308, 1.5, -2.25, 3.1]) | cells, max_size=90),
+    st.integers(0, 90).flatmap(lambda size: st.lists(special | cells, min_size=size, max_size=size)),
     st.integers(1, 40),
     st.integers(1, 40),
     st.lists(st.integers(1, 89), max_size=3),
@@ -245,6 +250,20 @@ def test_a_long_history_is_its_rows_one_by_one(
         same_bits(pl.concat(parts), pl.concat(alone))
         assert state is not None
         assert state.values.tobytes() == stream.state.values.tobytes()
+
+
+@pytest.mark.parametrize("n", [1, 16, 100, BLOCK])
+def test_what_is_merged_together_stays_in_its_scratch(n: int) -> None:
+    """The last row ends a block of n: the suffixes after it lie furthest."""
+    room, x, out = np.full(blocks.scratch(n, BLOCK, 1) + 2 * BLOCK, 7.25), np.ones(BLOCK), np.zeros(BLOCK)
+    valid, state, begin = np.full(BLOCK, float(n)), np.zeros(n), -BLOCK % n
+    at, _ = blocks._merged(
+        *(SUM, x.ctypes.data, valid.ctypes.data, out.ctypes.data, 1.0, n, begin, float(begin)),
+        *(state.ctypes.data, 0, 1, 0, BLOCK, blocks.line_of(room, 1)),
+    )
+    assert at == 0
+    assert state.tolist() == list(range(n, 0, -1))
+    assert (room[-2 * BLOCK :] == 7.25).all()
 
 
 def test_ref_sees_missing_values_as_missing() -> None:

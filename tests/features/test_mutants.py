@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
 
-from nofx_pipelines.features import FeatureSet, compute
+from nofx_pipelines.features import (
+    FeatureSet,
+    close,
+    compute,
+    rolling_max,
+    rolling_min,
+    rolling_product,
+    rolling_sum,
+)
 from nofx_pipelines.features.engine import plan_of
 from nofx_pipelines.features.expr import Expr, walk
 from nofx_pipelines.features.stream import Stream
 
 from .mutate import MUTATIONS, ROOT
-from .worlds import EVERY, YEAR, random_bars, same_bits, worst
+from .worlds import EVERY, YEAR, one_series, random_bars, same_bits, set_of, worst
 
 
 @pytest.mark.parametrize(("missing", "flat"), [(0.0, 0.0), (0.08, 0.15)])
@@ -39,6 +49,31 @@ def test_parts_are_the_whole(length: int) -> None:
         state = result.state
         parts.append(result.frame)
     same_bits(pl.concat(parts), compute(bars, EVERY, bars_per_year=YEAR).frame)
+
+
+@pytest.mark.parametrize("n", [1, 5, 20, 31])
+@pytest.mark.parametrize("cuts", [(), (17,), (20, 40)])
+def test_windows_of_numbers_at_the_edge(n: int, cuts: tuple[int, ...]) -> None:
+    """Zeros of both signs, overflows and gaps: rows merged together are rows one by one, and leave the same
+    state."""
+    rng = np.random.default_rng(n)
+    values = rng.choice(
+        [None, 0.0, -0.0, 1e308, -1e308, 1.5, -2.25], 60, p=[0.1, 0.3, 0.3, 0.05, 0.05, 0.1, 0.1]
+    )
+    values[:10] = -0.0
+    windows = (rolling_sum, rolling_product, rolling_min, rolling_max)
+    features = set_of(**{call.__name__: call(close, n, 1) for call in windows})
+    bars = one_series(values.tolist())
+    stream = Stream(features, ["A"], bars_per_year=YEAR)
+    alone = pl.concat([stream.update(bars[k : k + 1]) for k in range(60)])
+    state, parts = None, []
+    for lo, hi in pairwise((0, *cuts, 60)):
+        result = compute(bars[lo:hi], features, bars_per_year=YEAR, state=state)
+        state = result.state
+        parts.append(result.frame)
+    same_bits(pl.concat(parts), alone)
+    assert state is not None
+    assert state.values.tobytes() == stream.state.values.tobytes()
 
 
 @pytest.mark.parametrize(("missing", "flat"), [(0.0, 0.0), (0.02, 0.1)])

@@ -246,7 +246,7 @@ def test_rows_pushed_and_rows_updated_count_alike_to_the_next_checkpoint() -> No
 
 
 def test_each_row_has_the_session_that_it_came_with() -> None:
-    """Several moments of several instruments in one call, in no order, in a session of the day before."""
+    """Several moments of several instruments in one call, in no order, in sessions of other days."""
     bars = random_bars(3, 4, per_session=3, suspended=0).sample(fraction=1, shuffle=True, seed=3)
     back = pl.duration(days=pl.col("volume").cast(pl.Int64) % 7)
     bars = bars.with_columns(session_date=pl.col("session_date") - back)
