@@ -197,7 +197,7 @@ def stream(
     timeframe: Annotated[str, typer.Option(help="ccxt: length of a bar, 1m to 1d.")] = "1m",
     idle: Annotated[
         float | None,
-        typer.Option(help="ccxt: end after so many seconds without a new bar; never without it."),
+        typer.Option(help="Redis, ccxt: end after so many seconds without a new bar; never without it."),
     ] = None,
     state: Annotated[Path | None, typer.Option(help="Where to keep the state; goes on from it.")] = None,
     save_every: Annotated[int, typer.Option(help="Moments between two saves.")] = 100,

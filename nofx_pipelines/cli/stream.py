@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from nofx_pipelines.config import UniverseConfig
     from nofx_pipelines.features.ccxt_feed import CcxtFeed
     from nofx_pipelines.features.declaration import FeatureSet
-    from nofx_pipelines.features.feeds import Feed
+    from nofx_pipelines.features.feeds import Feed, Position
     from nofx_pipelines.features.serving import Served
     from nofx_pipelines.features.stream import Stream
 
@@ -68,9 +72,9 @@ def run_stream(
     stream, feed = _begin(home, chosen, features, source, state)
     if stream.note:
         say(f"going on from {state}: {stream.note['position']}")
-    done = serve(
-        stream, feed, store, state, position=stream.note.get("position"), save_every=save_every, show=_Shown()
-    )
+    with _until_stopped(feed) as stoppable:
+        position = stream.note.get("position")
+        done = serve(stream, stoppable, store, state, position=position, save_every=save_every, show=_Shown())
     _summary(done, stream, store.place, state)
     store.close()
 
@@ -95,7 +99,7 @@ def _begin(
     per_year, known = _bars_per_year(universe), None
     feed: Feed
     if source.kind == "redis":
-        feed = RedisFeed(_redis(), source.key, source.bar_minutes)
+        feed = RedisFeed(_redis(), source.key, source.bar_minutes, int(1_000 * (source.idle_s or 0)))
     elif source.kind == "ccxt":
         feed, per_year = _exchange_feed(universe, source)
     elif source.kind == "replay":
@@ -164,6 +168,50 @@ def _redis() -> object:
 
     url = os.environ.get(REDIS_URL, LOCAL_REDIS)
     return redis.Redis.from_url(url, socket_timeout=None)  # a read waits for the next entry
+
+
+@dataclass
+class _Stoppable:
+    """A feed that ends when the process is asked to: at once while it waits, else after the moment."""
+
+    feed: Feed
+    asked: bool = False
+    waiting: bool = False
+
+    def moments(self, position: Position | None) -> Iterator[tuple[Position, pl.DataFrame]]:
+        """Those of the feed until then."""
+        coming = self.feed.moments(position)
+        while not self.asked:
+            try:
+                self.waiting = True
+                moment = next(coming, None)
+            except KeyboardInterrupt:
+                return
+            finally:
+                self.waiting = False
+            if moment is None:
+                return
+            yield moment
+
+    def stop(self, _number: int, _frame: object) -> None:
+        """What a signal calls; at a second one the process ends where it is."""
+        if self.asked or self.waiting:
+            self.asked = True
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+@contextmanager
+def _until_stopped(feed: Feed) -> Iterator[_Stoppable]:
+    """Ctrl-C and SIGTERM end the feed and not the process: the state is saved and the summary printed."""
+    stoppable = _Stoppable(feed)
+    ours = (signal.SIGINT, signal.SIGTERM) if current_thread() is main_thread() else ()
+    before = {number: signal.signal(number, stoppable.stop) for number in ours}
+    try:
+        yield stoppable
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass

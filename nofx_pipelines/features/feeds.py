@@ -55,15 +55,15 @@ class Replay:
 class RedisFeed:
     """Entries of a Redis Stream: ``bars`` a JSON list of bars, or ``trade`` one trade in JSON.
 
-    A bar has instrument_id, ts_open, ts_close (microseconds UTC), session_date (YYYY-MM-DD) and its
-    numbers, a trade instrument_id, ts (microseconds), price, size and perhaps side (``buy`` where the taker
-    bought). Trades become bars of ``bar_minutes`` minutes. Ends after ``idle_ms`` without an entry.
+    A bar has what `bars_frame` says, a trade instrument_id, ts (microseconds), price, size and perhaps side
+    (``buy`` where the taker bought). Trades become bars of ``bar_minutes`` minutes. Ends after ``idle_ms``
+    without an entry, never where that is 0.
     """
 
     client: Any
     key: str
     bar_minutes: int = 1
-    idle_ms: int = 5_000
+    idle_ms: int = 0
 
     def moments(self, position: Position | None) -> Iterator[tuple[Position, pl.DataFrame]]:
         """All moments of entries after the position's."""
@@ -96,8 +96,27 @@ def _text(value: object) -> str:
 
 
 def bars_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    """Bars in JSON as rows of `bars`."""
+    """Bars in JSON as rows of `bars`: instrument_id, ts_close, their numbers, and where something reads them
+    ts_open, status and the others.
+
+    Times are microseconds UTC, or ISO 8601 with an offset. Without session_date (YYYY-MM-DD) the session is
+    the UTC day of the close.
+
+    >>> bar = {"instrument_id": "A", "ts_close": "2025-01-02T15:00:00+08:00", "close": 3.0}
+    >>> bars_frame([bar]).select("ts_close", "session_date").row(0)[0].isoformat()
+    '2025-01-02T07:00:00+00:00'
+    """
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    return frame.with_columns(
-        pl.col("ts_open", "ts_close").cast(_UTC_US), pl.col("session_date").str.to_date("%Y-%m-%d")
+    frame = frame.with_columns(
+        _times(frame[name]) for name in ("ts_open", "ts_close") if name in frame.columns
     )
+    day = pl.col("ts_close").dt.date()
+    if "session_date" in frame.columns:
+        day = pl.coalesce(pl.col("session_date").str.to_date("%Y-%m-%d"), day)
+    return frame.with_columns(day.alias("session_date"))
+
+
+def _times(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.String:
+        return column.str.to_datetime("%+", time_unit="us", time_zone="UTC")
+    return column.cast(_UTC_US)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from nofx_pipelines.errors import NofxError
 from nofx_pipelines.features.feeds import Feed, Position
 from nofx_pipelines.features.online.store import OnlineStore
 from nofx_pipelines.features.stream import Stream
@@ -50,15 +51,28 @@ def serve(
 ) -> Served:
     """Take the feed to its end, or ``moments`` of it.
 
-    The state is saved with the position every ``save_every`` moments and at the end. A run that was killed
-    goes on from the last one saved and does the moments since again, with the same results; a vector in the
-    store is written over by the same one.
+    The state is saved with the position every ``save_every`` moments, at the end, and where the feed raises
+    a NofxError. A run that was killed goes on from the last one saved and does the moments since again, with
+    the same results; a vector in the store is written over by the same one.
     """
     done = Served()
     names = stream.feature_set.columns
     online = [f.name for f in stream.feature_set.features if f.online]
-    for after, bars in feed.moments(position):
-        arrived = time.perf_counter()
+
+    def save() -> None:
+        if state is not None:
+            stream.save(state, {"position": position})
+
+    coming = feed.moments(position)
+    while True:
+        try:
+            moment = next(coming, None)
+        except NofxError:
+            save()
+            raise
+        if moment is None:
+            break
+        (after, bars), arrived = moment, time.perf_counter()
         frame = stream.update(bars)
         if store is not None and frame.height:
             _put(store, frame, online if len(online) < len(names) else list(names), stream.version)
@@ -66,14 +80,13 @@ def serve(
         done.moments, done.bars, position = done.moments + 1, done.bars + bars.height, after
         done.seconds = time.perf_counter() - done.began
         done.newest = str(bars["ts_close"].max())
-        if state is not None and done.moments % save_every == 0:
-            stream.save(state, {"position": position})
+        if done.moments % save_every == 0:
+            save()
         if show is not None:
             show(done)
         if moments is not None and done.moments >= moments:
             break
-    if state is not None:
-        stream.save(state, {"position": position})
+    save()
     return done
 
 

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nofx_pipelines.cli.stream import _Stoppable
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features import compute, feature_set
-from nofx_pipelines.features.feeds import RedisFeed, Replay
+from nofx_pipelines.features.feeds import RedisFeed, Replay, bars_frame
 from nofx_pipelines.features.online.mapped_store import MappedStore
 from nofx_pipelines.features.online.store import OnlineStore
 from nofx_pipelines.features.serving import serve
@@ -154,6 +157,85 @@ def test_an_entry_that_is_neither_is_named(redis_client: Any) -> None:
         list(RedisFeed(redis_client, "bars", idle_ms=50).moments(None))
 
 
+def test_what_came_before_a_bad_entry_is_kept(tmp_path: Path, redis_client: Any) -> None:
+    bars, store, state = bars_of(9), MappedStore(tmp_path / "f.online"), tmp_path / "s.stream"
+    parts = bars.sort("ts_close").partition_by("ts_close", maintain_order=True)
+    good = [redis_client.xadd("bars", {"bars": as_json(part)}).decode() for part in parts[:3]]
+    bad = redis_client.xadd("bars", {"price": "1"})
+    for part in parts[3:]:
+        redis_client.xadd("bars", {"bars": as_json(part)})
+    feed = RedisFeed(redis_client, "bars", idle_ms=100)
+    with pytest.raises(FeatureError, match="neither bars nor a trade"):
+        serve(Stream(SET, [], bars_per_year=YEAR), feed, store, state)
+    kept = Stream.load(state)
+    assert kept.note["position"]["id"] == good[-1]
+    redis_client.xdel("bars", bad)
+    assert serve(kept, feed, store, state, position=kept.note["position"]).moments == len(parts) - 3
+    assert_store_holds(store, last_vectors(bars))
+
+
+def test_bars_in_json_have_times_of_either_kind() -> None:
+    bars = bars_of(3)
+    numbers = json.loads(as_json(bars))
+    texts = [
+        row | {n: datetime.fromtimestamp(row[n] / 1e6, zone).isoformat() for n in ("ts_open", "ts_close")}
+        for row, zone in zip(numbers, cycle([UTC, timezone(timedelta(hours=8))]))
+    ]
+    assert bars_frame(numbers).equals(bars_frame(texts))
+    assert bars_frame(numbers).select(bars.columns).equals(bars)
+    alone = [{n: row[n] for n in ("instrument_id", "ts_close", "close")} for row in texts]
+    assert bars_frame(alone)["session_date"].equals(bars["ts_close"].dt.date().alias("session_date"))
+    with pytest.raises(pl.exceptions.InvalidOperationError, match="2025-01-02T07:00:00"):
+        bars_frame([{"instrument_id": "A", "ts_close": "2025-01-02T07:00:00", "close": 1.0}])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_saves_and_says_what_was_done(
+    tmp_path: Path, redis_client: Any, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it waits for the next entry, which it does without an end."""
+    port = redis_client.connection_pool.connection_kwargs["port"]
+    monkeypatch.setenv("NOFX_REDIS_URL", f"redis://127.0.0.1:{port}/0")
+    command = [
+        sys.executable,
+        "-m",
+        "nofx_pipelines.cli",
+        "stream",
+        "--home",
+        str(tmp_path),
+        "--source",
+        "redis",
+    ]
+    bars, online = bars_of(7), tmp_path / "online" / "stream" / "features.online"
+    run = subprocess.Popen([*command, "--set", "technical"], stdout=subprocess.PIPE, text=True)
+    for part in bars.sort("ts_close").partition_by("ts_close", maintain_order=True):
+        last = redis_client.xadd("bars", {"bars": as_json(part)}).decode()
+    wanted = bars["ts_close"].dt.epoch("us").max()
+    while not online.exists() or MappedStore(online).statistics()["newest_us"] < wanted:
+        assert run.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.3)  # it waits again
+    run.send_signal(number)
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 0
+    assert "moments                7" in said
+    stream = Stream.load(tmp_path / "streams" / "bars.redis.stream")
+    assert stream.note["position"]["id"] == last
+    assert stream.lanes.seen.sum() == bars.filter(pl.col("status") == "traded").height
+
+
+def test_asked_to_stop_in_a_moment_it_ends_after_it() -> None:
+    bars, done = bars_of(9), []
+    stoppable = _Stoppable(Replay(bars))
+    for position, _ in stoppable.moments(None):
+        done.append(position)
+        if len(done) == 4:
+            stoppable.stop(signal.SIGTERM, None)
+    assert len(done) == 4
+    with pytest.raises(KeyboardInterrupt):
+        stoppable.stop(signal.SIGTERM, None)
+
+
 def test_the_command_reads_redis(tmp_path: Path, redis_client: Any) -> None:
     bars = bars_of(40)
     for part in bars.sort("ts_close").partition_by("ts_close", maintain_order=True):
@@ -170,7 +252,7 @@ def test_the_command_reads_redis(tmp_path: Path, redis_client: Any) -> None:
         "redis",
     ]
     run = subprocess.run(
-        [*command, "--set", "technical"],
+        [*command, "--set", "technical", "--idle", "2"],
         capture_output=True,
         text=True,
         env={**os.environ, "NOFX_REDIS_URL": f"redis://127.0.0.1:{port}/0"},
