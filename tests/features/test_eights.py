@@ -20,7 +20,7 @@ from numba import config, njit
 from nofx_pipelines.features import FeatureSet, compute, feature_set
 from nofx_pipelines.features.engine import eights_of, plan_of
 from nofx_pipelines.features.expr import walk
-from nofx_pipelines.features.kernel import blocks, elementwise, entries, wide
+from nofx_pipelines.features.kernel import blocks, elementwise, entries, wide, windows
 from nofx_pipelines.features.kernel import eights as kernel
 from nofx_pipelines.features.kernel.cache import one_process
 from nofx_pipelines.features.kernel.histories import valid_bits
@@ -221,4 +221,4 @@ def test_what_is_compiled_by_itself_has_a_name_of_its_own() -> None:
     names = [f"{f.__module__}.{f.__qualname__}" for f in functions]
     assert len(names) > 60
     assert len(names) == len(set(names))
-    assert f"{blocks.__name__}._var" in names
+    assert f"{windows.__name__}.var" in names

@@ -36,7 +36,7 @@ from nofx_pipelines.features import (
     volume,
     wilder,
 )
-from nofx_pipelines.features.kernel import blocks, histories
+from nofx_pipelines.features.kernel import blocks, histories, windows
 from nofx_pipelines.features.kernel.codes import BLOCK
 from nofx_pipelines.features.kernel.rows import SUM
 from nofx_pipelines.features.stream import Stream
@@ -216,7 +216,7 @@ def check_windows(values: list[float | None], n: int, least: int) -> None:
 special = st.sampled_from([None, 0.0, -0.0, 1e308, -1e308, 1.5, -2.25, 3.1])
 
 
-def windows(n: int, least: int) -> FeatureSet:
+def four_windows(n: int, least: int) -> FeatureSet:
     """The windows whose two parts are merged for all rows of a block at once."""
     return set_of(
         sum=rolling_sum(close, n, least),
@@ -238,7 +238,7 @@ def test_a_long_history_is_its_rows_one_by_one(
     values: list[float | None], n: int, least: int, cuts: list[int]
 ) -> None:
     """Rows that are merged together and rows by themselves: the same bits, and the same state after them."""
-    features, bars = windows(n, min(n, least)), one_series(values)
+    features, bars = four_windows(n, min(n, least)), one_series(values)
     stream = Stream(features, ["A"], bars_per_year=YEAR)
     alone = [stream.update(bars[k : k + 1]) for k in range(len(values))]
     state, parts = None, []
@@ -257,7 +257,7 @@ def test_what_is_merged_together_stays_in_its_scratch(n: int) -> None:
     """The last row ends a block of n: the suffixes after it lie furthest."""
     room, x, out = np.full(blocks.scratch(n, BLOCK, 1) + 2 * BLOCK, 7.25), np.ones(BLOCK), np.zeros(BLOCK)
     valid, state, begin = np.full(BLOCK, float(n)), np.zeros(n), -BLOCK % n
-    at, _ = blocks._merged(
+    at, _ = windows._merged(
         *(SUM, x.ctypes.data, valid.ctypes.data, out.ctypes.data, 1.0, n, begin, float(begin)),
         *(state.ctypes.data, 0, 1, 0, BLOCK, blocks.line_of(room, 1)),
     )
