@@ -7,7 +7,6 @@ killed and resumed asks the same trials as one that was not.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nofx_pipelines.errors import ModelError
+from nofx_pipelines.hpo.held import held
 from nofx_pipelines.hpo.objective import Outcome
 from nofx_pipelines.hpo.space import SearchSpace
 
@@ -115,18 +114,9 @@ def told(trial: FrozenTrial) -> Mapping[str, Any] | None:
 def open_ledger(folder: Path, name: str, space: SearchSpace, seed: int) -> Iterator[StudyLedger]:
     """The ledger of the study ``name`` in ``folder``, held by one process at a time.
 
-    Raises ModelError when another process holds it.
+    Waits for another process that holds it, ModelError where that takes too long (`held`).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("w") as lock, _quiet():
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ModelError(
-                f"study {name} is being run by another process",
-                kept="its trials are untouched",
-                hint="wait for the other run to end, then run again",
-            ) from None
+    with held(folder, name), _quiet():
         yield StudyLedger(folder / f"{name}.journal", name, space, seed)
 
 

@@ -52,7 +52,8 @@ def run_study(
 
     The journal lies in ``folder`` and belongs to these rows, space, seed, batch and ``code_version``: any
     other starts a study of its own. ``on_trial`` gets each told trial's row. Raises NotEnoughData without
-    train or valid rows, ModelError when no trial completes or another process runs this study.
+    train or valid rows, ModelError when no trial completes or another process runs this study
+    and does not end.
     """
     from nofx_pipelines.hpo.ledger import open_ledger
     from nofx_pipelines.hpo.summary import summarise

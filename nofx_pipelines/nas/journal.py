@@ -5,7 +5,6 @@ A search that is killed goes on from the last whole line; one process at a time 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nofx_pipelines.errors import ModelError
+from nofx_pipelines.hpo.held import held
 
 
 @dataclass(eq=False)
@@ -37,19 +36,10 @@ class Journal:
 def open_journal(folder: Path, name: str) -> Iterator[Journal]:
     """The journal ``folder/name.jsonl``; what a kill left of a last line is cut off.
 
-    Raises ModelError when another process holds it.
+    Waits for another process that holds it, ModelError where that takes too long (`held`).
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.jsonl"
-    with (folder / f"{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ModelError(
-                f"another process runs the search {name}",
-                kept="its trials",
-                hint="wait for it, then nofx run",
-            ) from error
+    with held(folder, name):
         yield Journal(path, _whole_lines(path))
 
 

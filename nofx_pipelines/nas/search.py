@@ -57,7 +57,8 @@ def run_search(
 ) -> SearchResult:
     """Run ``config.trials`` trials, or what is left of them, then the finalists.
 
-    Raises ModelError when no trial completes or another process runs this search.
+    Raises ModelError when no trial completes or another process runs this search
+    and does not end.
     """
     study = f"{name}-{identity(objective, config, code_version)}"
     with open_journal(folder, study) as journal, evaluator(objective, config.workers, WORKER) as workers:

@@ -194,7 +194,8 @@ def test_a_study_of_failures_says_why(world, tmp_path):
         run(world, tmp_path, SearchConfig(trials=3, seed=1), space)
 
 
-def test_one_process_at_a_time_runs_a_study(world, tmp_path):
+def test_one_process_at_a_time_runs_a_study(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("nofx_pipelines.hpo.held.PATIENCE_S", 0.0)
     name = run(world, tmp_path, SearchConfig(trials=1, seed=3)).study
     with open_ledger(tmp_path, name, SPACE, 3), pytest.raises(ModelError, match="another process"):
         run(world, tmp_path)

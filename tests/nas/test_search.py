@@ -159,7 +159,8 @@ def test_a_search_without_a_complete_trial_says_why(objective: NetworkObjective,
         search(broken, tmp_path)
 
 
-def test_one_process_at_a_time_holds_a_book(objective: NetworkObjective, tmp_path: Path) -> None:
+def test_one_process_at_a_time_holds_a_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nofx_pipelines.hpo.held.PATIENCE_S", 0.0)
     with (
         open_journal(tmp_path, "x"),
         pytest.raises(ModelError, match="another process runs"),
