@@ -28,6 +28,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         from nofx_pipelines.features.drift import MUCH, feature_drift
         from nofx_pipelines.features.refresh import refresh_features
+        from nofx_pipelines.features.sets.registry import feature_set
 
         store = lake.open()
         start, end = window_of(context, feed)
@@ -63,6 +64,9 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
                 "psi": dg.MetadataValue.json(dict(list(drift.psi.items())[:20]) if drift else {}),
             },
             checks=[check],
+            described={
+                f.name: f"{f.description} ({f.unit})" for f in feature_set(*universe.features).features
+            },
         )
 
     return features

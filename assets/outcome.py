@@ -44,8 +44,12 @@ def materialized(
     device: str = "cpu",
     more: MetadataValues | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
+    described: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult:
-    """The result of a stage that wrote ``table``, with the table's content as data version."""
+    """The result of a stage that wrote ``table``, with the table's content as data version.
+
+    ``described`` says of columns what they are.
+    """
     stamp = table.stamp()
     metadata: dict[str, Any] = {
         "rows": rows,
@@ -56,7 +60,7 @@ def materialized(
     }
     if stamp is not None:
         metadata |= {"table_version": stamp.version, "dagster/row_count": stamp.rows}
-        metadata["dagster/column_schema"] = column_schema(table)
+        metadata["dagster/column_schema"] = column_schema(table, described or {})
     if reads:
         metadata["reads"] = dg.MetadataValue.json(dict(reads))
     return dg.MaterializeResult(
@@ -66,10 +70,10 @@ def materialized(
     )
 
 
-def column_schema(table: LakeTable) -> dg.TableSchema:
-    """The stored columns and their types."""
-    schema = table.scan().collect_schema()
-    return dg.TableSchema(columns=[dg.TableColumn(name, str(dtype)) for name, dtype in schema.items()])
+def column_schema(table: LakeTable, described: Mapping[str, str]) -> dg.TableSchema:
+    """The stored columns, their types and what is said of them."""
+    columns = table.scan().collect_schema().items()
+    return dg.TableSchema([dg.TableColumn(name, str(kind), described.get(name)) for name, kind in columns])
 
 
 def image(png: bytes, title: str) -> dg.MarkdownMetadataValue:

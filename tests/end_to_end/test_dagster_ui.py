@@ -42,7 +42,11 @@ MATERIALIZED = """
 query($key: AssetKeyInput!, $partitions: [String!]) {
   assetOrError(assetKey: $key) { ... on Asset {
     assetMaterializations(partitions: $partitions, limit: 1) {
-      partition metadataEntries { label ... on IntMetadataEntry { intValue } }
+      partition metadataEntries {
+        label
+        ... on IntMetadataEntry { intValue }
+        ... on TableSchemaMetadataEntry { schema { columns { name type description } } }
+      }
     }
   } }
 }
@@ -164,6 +168,17 @@ def test_one_partition_is_materialised_as_the_ui_does_it(ui: Ui) -> None:
     # eight instruments over the fifteen sessions of February 2024
     assert figures["sessions_written"] == 15
     assert 8 * 15 - 8 <= figures["rows"] <= 8 * 15
+
+
+def test_the_columns_of_features_say_what_they_are(ui: Ui) -> None:
+    for name in ("instruments", "source_bars_1d", "bars", "features"):
+        assert ui.materialize(["cn", name], MONTH) == "SUCCESS"
+    asset = ui.ask(MATERIALIZED, key={"path": ["cn", "features"]}, partitions=[MONTH])["assetOrError"]
+    (found,) = asset["assetMaterializations"]
+    schemas = [entry["schema"]["columns"] for entry in found["metadataEntries"] if "schema" in entry]
+    columns = {column["name"]: (column["type"], column["description"]) for column in schemas[0]}
+    assert columns["sma_20"] == ("Float64", "Mean close of 20 bars. (price)")
+    assert columns["session_date"] == ("Date", None)
 
 
 def test_the_graph_is_there_with_its_groups(ui: Ui) -> None:
