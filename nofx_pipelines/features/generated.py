@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from nofx_pipelines.features.kernel.source import source_of
 from nofx_pipelines.features.tables import Fixed, clustered
 
 _READY = ".ready"
+_LOOK_S = 0.05
 
 
 def default_folder() -> Path | None:
@@ -75,23 +79,32 @@ class Generated:
         draft.replace(self.path)
 
     def begin(self) -> None:
-        """Compile in another process, unless that was done or is being done."""
-        if self.kernel is None and self._process is None:
+        """Compile in another process, unless that was done or is being done, by whomever."""
+        if self.kernel is None and not self._compiling():
             command = [sys.executable, "-m", "nofx_pipelines.features.generated", str(self.path)]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
 
     def ready(self, wait_s: float = 0.0) -> bool:
-        """Whether the kernel is there; loads it when it has become so."""
-        if self.kernel is None and self._process is not None:
-            try:
-                code = self._process.wait(wait_s) if wait_s else self._process.poll()
-            except subprocess.TimeoutExpired:
-                return False
-            if code == 0 and self._marker.exists():
+        """Whether the kernel is there; loads it when it has become so, waits up to ``wait_s`` for that."""
+        until = time.monotonic() + wait_s
+        while self.kernel is None:
+            compiling = self._compiling()
+            if self._marker.exists():
                 self.kernel = load(self.path)
+            elif not compiling or time.monotonic() >= until:
+                break
+            else:
+                time.sleep(_LOOK_S)
         return self.kernel is not None
+
+    def _compiling(self) -> bool:
+        """Whether our process, or one of somebody else, is at it."""
+        if self._process is not None and self._process.poll() is None:
+            return True
+        with _one_process(self.path) as ours:
+            return not ours
 
 
 def load(path: Path) -> Any:
@@ -106,8 +119,26 @@ def load(path: Path) -> Any:
     return module.push
 
 
+@contextmanager
+def _one_process(path: Path) -> Iterator[bool]:
+    """Whether nobody else compiles this kernel; it is ours then."""
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def compile_at(path: Path) -> None:
-    """Compile a written kernel into its cache and mark it as ready."""
+    """Compile a written kernel into its cache and mark it as ready, unless another process is at it."""
+    with _one_process(path) as ours:
+        if ours:
+            _compile(path)
+
+
+def _compile(path: Path) -> None:
     from numba import types
 
     push = load(path)
@@ -118,4 +149,5 @@ def compile_at(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.nice(10)  # whatever serves meanwhile goes first
     compile_at(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Servers that the tests of features talk to."""
+"""Servers that the tests of features talk to, and no home."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_home_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What prepares a home names it in the environment, where every later stream would compile into it."""
+    monkeypatch.delenv("NOFX_HOME", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -189,25 +189,30 @@ def test_bars_in_json_have_times_of_either_kind() -> None:
         bars_frame([{"instrument_id": "A", "ts_close": "2025-01-02T07:00:00", "close": 1.0}])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_saves_and_says_what_was_done(
-    tmp_path: Path, redis_client: Any, number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While it waits for the next entry, which it does without an end."""
+def reading(redis_client: Any, home: Path) -> tuple[list[str], dict[str, str]]:
+    """The command that reads the server's bars, and its environment."""
     port = redis_client.connection_pool.connection_kwargs["port"]
-    monkeypatch.setenv("NOFX_REDIS_URL", f"redis://127.0.0.1:{port}/0")
     command = [
         sys.executable,
         "-m",
         "nofx_pipelines.cli",
         "stream",
         "--home",
-        str(tmp_path),
-        "--source",
-        "redis",
+        str(home),
+        "--set",
+        "technical",
     ]
+    return [*command, "--source", "redis"], {**os.environ, "NOFX_REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_saves_and_says_what_was_done(
+    tmp_path: Path, redis_client: Any, number: int
+) -> None:
+    """While it waits for the next entry, which it does without an end."""
+    command, environment = reading(redis_client, tmp_path)
     bars, online = bars_of(7), tmp_path / "online" / "stream" / "features.online"
-    run = subprocess.Popen([*command, "--set", "technical"], stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     for part in bars.sort("ts_close").partition_by("ts_close", maintain_order=True):
         last = redis_client.xadd("bars", {"bars": as_json(part)}).decode()
     wanted = bars["ts_close"].dt.epoch("us").max()
@@ -240,23 +245,8 @@ def test_the_command_reads_redis(tmp_path: Path, redis_client: Any) -> None:
     bars = bars_of(40)
     for part in bars.sort("ts_close").partition_by("ts_close", maintain_order=True):
         redis_client.xadd("bars", {"bars": as_json(part)})
-    port = redis_client.connection_pool.connection_kwargs["port"]
-    command = [
-        sys.executable,
-        "-m",
-        "nofx_pipelines.cli",
-        "stream",
-        "--home",
-        str(tmp_path),
-        "--source",
-        "redis",
-    ]
-    run = subprocess.run(
-        [*command, "--set", "technical", "--idle", "2"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NOFX_REDIS_URL": f"redis://127.0.0.1:{port}/0"},
-    )
+    command, environment = reading(redis_client, tmp_path)
+    run = subprocess.run([*command, "--idle", "2"], capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     assert "p99" in run.stdout
     store = MappedStore(tmp_path / "online" / "stream" / "features.online")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError, IntegrityError
 from nofx_pipelines.features import FeatureSet, close, compute, ema, feature_set, rank, ref, rolling_mean
-from nofx_pipelines.features.generated import Generated
+from nofx_pipelines.features.engine import plan_of
+from nofx_pipelines.features.generated import Generated, _one_process
 from nofx_pipelines.features.lanes import LANES, Lanes, lanes_of
 from nofx_pipelines.features.stream import BACK, BACK_OF_FEW, Stream
 
@@ -149,6 +150,20 @@ def test_the_generated_kernel_has_the_same_bits(tmp_path: Path) -> None:
         stream.push("A", 5, bar)
     again = Generated(stream.plan, tmp_path)
     assert again.kernel is not None, "the cache is found again"
+
+
+def test_a_kernel_is_compiled_once_however_many_want_it(tmp_path: Path) -> None:
+    plan = plan_of(set_of(level=rolling_mean(close, 3)).program)
+    first, second = Generated(plan, tmp_path), Generated(plan, tmp_path)
+    with _one_process(first.path) as ours:  # as the process does that compiles it
+        assert ours
+        second.begin()
+        assert second._process is None
+        assert not second.ready(0.2)
+    first.begin()
+    assert first.ready(300)
+    assert second.ready()
+    assert second._process is None
 
 
 def test_a_changed_kernel_file_is_written_again(tmp_path: Path) -> None:
