@@ -28,8 +28,8 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         lake: LakeResource,
         sources: SourcesResource,
     ) -> dg.MaterializeResult:
+        from nofx_pipelines.anomaly.formatting import events_markdown, recovery_markdown
         from nofx_pipelines.anomaly.refresh import known_events, refresh_events
-        from nofx_pipelines.anomaly.words import events_markdown, recovery_markdown
 
         store, stage = lake.open(), STAGES["anomalies"]
         state = whole_state(store, universe, stage, now=sources.now())

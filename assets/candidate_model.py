@@ -41,7 +41,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         compute: ComputeResource,
         engine: EngineResource,
     ) -> dg.MaterializeResult:
-        from nofx_pipelines.models.candidate import known_candidate, refresh_candidate
+        from nofx_pipelines.promotion.candidate import known_candidate, refresh_candidate
 
         store, stage = lake.open(), STAGES["candidate_model"]
         device = compute.resolve(config.compute_of(universe.compute)).kind

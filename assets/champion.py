@@ -30,7 +30,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         tracker: TrackerResource,
         sources: SourcesResource,
     ) -> dg.MaterializeResult:
-        from nofx_pipelines.models.champion import known_champion, refresh_champion
+        from nofx_pipelines.promotion.champion import known_champion, refresh_champion
 
         store, stage = lake.open(), STAGES["champion"]
         state = whole_state(store, universe, stage, now=sources.now())

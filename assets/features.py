@@ -26,8 +26,8 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
     def features(
         context: dg.AssetExecutionContext, config: StageOptions, lake: LakeResource
     ) -> dg.MaterializeResult:
-        from nofx_pipelines.features.drift import MUCH, feature_drift
-        from nofx_pipelines.features.refresh import refresh_features
+        from nofx_pipelines.features.execution.refresh import refresh_features
+        from nofx_pipelines.features.online.drift import MUCH, feature_drift
         from nofx_pipelines.features.sets.registry import feature_set
 
         store = lake.open()

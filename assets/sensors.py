@@ -67,8 +67,8 @@ def champion_sensor(universe: UniverseConfig, home: Path) -> dg.SensorDefinition
     )
     def champion(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         from nofx_pipelines.lake.store import Lake
-        from nofx_pipelines.models.signals import signalled_version
-        from nofx_pipelines.models.tracking import Tracker
+        from nofx_pipelines.promotion.signals import signalled_version
+        from nofx_pipelines.registry.tracking import Tracker
 
         reigning = Tracker(home).alias(universe.model_name, "champion")
         if reigning is None or reigning == context.cursor:

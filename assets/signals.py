@@ -27,7 +27,7 @@ def build(universe: UniverseConfig, feed: FeedConfig) -> dg.AssetsDefinition:
         lake: LakeResource,
         tracker: TrackerResource,
     ) -> dg.MaterializeResult:
-        from nofx_pipelines.models.signals import refresh_signals
+        from nofx_pipelines.promotion.signals import refresh_signals
 
         store = lake.open()
         result = refresh_signals(

@@ -18,13 +18,13 @@ import numpy as np
 
 from benchmarks.timing import machine_table
 from nofx_pipelines.config import NasConfig
-from nofx_pipelines.hpo.objective import FoldRows
 from nofx_pipelines.models.dataset import Dataset
-from nofx_pipelines.models.lags import window_names
+from nofx_pipelines.models.networks.training import TrainingConfig
+from nofx_pipelines.models.window_columns import window_names
 from nofx_pipelines.nas.objective import Fidelity, NetworkObjective
 from nofx_pipelines.nas.search import run_search
 from nofx_pipelines.nas.space import SearchSpace
-from nofx_pipelines.nas.training import TrainingConfig
+from nofx_pipelines.search.fold_rows import FoldRows
 
 SESSIONS, INSTRUMENTS, FEATURES, LOOKBACK, SEED = 700, 30, 25, 10, 7
 CONFIG = NasConfig(trials=20)

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from benchmarks.bars import random_walks
 from benchmarks.timing import machine_table
 from nofx_pipelines.features import FeatureSet, feature_set
-from nofx_pipelines.features.feeds import Replay
 from nofx_pipelines.features.online.mapped_store import MappedStore
-from nofx_pipelines.features.serving import serve
-from nofx_pipelines.features.stream import Stream
+from nofx_pipelines.features.streaming.feeds.feeds import Replay
+from nofx_pipelines.features.streaming.serving import serve
+from nofx_pipelines.features.streaming.stream import Stream
 
 F64 = NDArray[np.float64]
 YEAR = 243.0

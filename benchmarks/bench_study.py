@@ -26,11 +26,13 @@ from optuna.storages.journal import JournalFileBackend
 
 from benchmarks.timing import machine_table
 from nofx_pipelines.config import FoldConfig, SearchConfig
-from nofx_pipelines.hpo.objective import Objective, Trial
+from nofx_pipelines.hpo.objective import Objective
 from nofx_pipelines.hpo.space import gbdt_space
-from nofx_pipelines.hpo.study import FOLDS_USED, ROW_BUDGET, prepare, run_study
+from nofx_pipelines.hpo.study import run_study
 from nofx_pipelines.labels.folds import walk_forward
 from nofx_pipelines.lake.schemas import TRAINING_SET
+from nofx_pipelines.search.fold_rows import FOLDS_USED, study_rows
+from nofx_pipelines.search.trials import Trial
 
 TRIALS, SEED = 24, 7
 
@@ -96,7 +98,7 @@ def main() -> None:
     rows, folds = planted()
 
     def fresh() -> Objective:
-        return prepare(rows, folds, SEED, folds_used=FOLDS_USED, row_budget=ROW_BUDGET)
+        return Objective(*study_rows(rows, folds), SEED)
 
     fresh().evaluate(Trial(0, gbdt_space().first_params, (None,)))  # LightGBM is loaded, not timed
     with TemporaryDirectory() as name:

@@ -149,7 +149,7 @@ def _session_inputs(
 
             return bars_inputs(lake, universe, feed, start=start, end=end, now=now)
         case "features":
-            from nofx_pipelines.features.refresh import feature_inputs
+            from nofx_pipelines.features.execution.refresh import feature_inputs
 
             return feature_inputs(lake, universe, feed, start, end)
         case "anomaly_scores":
@@ -161,7 +161,7 @@ def _session_inputs(
 
             return label_inputs(lake, universe, start=start, end=end, known_until=now)
         case _:
-            from nofx_pipelines.models.signals import signal_inputs
+            from nofx_pipelines.promotion.signals import signal_inputs
 
             return signal_inputs(lake, universe)
 

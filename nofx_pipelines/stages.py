@@ -73,7 +73,7 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
     Stage(
         "features",
         "features",
-        ("nofx_pipelines.features.refresh", "nofx_pipelines.features.sets"),
+        ("nofx_pipelines.features.execution.refresh", "nofx_pipelines.features.sets"),
         ("bars",),
         ("market", "freq", "features"),
         by_session=True,
@@ -156,7 +156,7 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
     Stage(
         "candidate_model",
         "leaderboard",
-        ("nofx_pipelines.models.candidate",),
+        ("nofx_pipelines.promotion.candidate",),
         ("training_set", "hpo_study", "nas_search", "bars"),
         ("market", "freq", "labels", "search", "nas", "gates", "compute"),
         searched=True,
@@ -164,14 +164,14 @@ UNIVERSE_STAGES: tuple[Stage, ...] = (
     Stage(
         "champion",
         "champion",
-        ("nofx_pipelines.models.champion",),
+        ("nofx_pipelines.promotion.champion",),
         ("candidate_model",),
         ("market", "freq", "labels", "gates"),
     ),
     Stage(
         "signals",
         "signals",
-        ("nofx_pipelines.models.signals",),
+        ("nofx_pipelines.promotion.signals",),
         ("features", "champion"),
         by_session=True,
         partitioned=False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 if TYPE_CHECKING:
-    from nofx_pipelines.models.tracking import Tracker
+    from nofx_pipelines.registry.tracking import Tracker
 
 
 class TrackerResource(dg.ConfigurableResource["TrackerResource"]):
@@ -18,6 +18,6 @@ class TrackerResource(dg.ConfigurableResource["TrackerResource"]):
 
     def open(self) -> Tracker:
         """The tracker; MLflow is imported here, not where definitions load."""
-        from nofx_pipelines.models.tracking import Tracker
+        from nofx_pipelines.registry.tracking import Tracker
 
         return Tracker(Path(self.home))

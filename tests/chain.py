@@ -22,8 +22,8 @@ from nofx_pipelines.config import (
 )
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
-from nofx_pipelines.models.tracking import Tracker
 from nofx_pipelines.plan import StageState, plan_feed, plan_universe, stage_inputs
+from nofx_pipelines.registry.tracking import Tracker
 from nofx_pipelines.stages import STAGES, ingest_version
 
 LONG_AFTER = datetime(2025, 6, 2, 3, 4, tzinfo=UTC)
@@ -119,7 +119,7 @@ class Chain:
         refresh_bars(self.lake, self.universe, self.feed, **self._span(), now=self.now, **stamp)
 
     def _features(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.features.refresh import refresh_features
+        from nofx_pipelines.features.execution.refresh import refresh_features
 
         refresh_features(self.lake, self.universe, **self._span(), **stamp)
 
@@ -179,19 +179,19 @@ class Chain:
         refresh_search(self.lake, self.tracker, self.universe, inputs=self._inputs("nas_search"), **stamp)
 
     def _candidate_model(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.models.candidate import refresh_candidate
+        from nofx_pipelines.promotion.candidate import refresh_candidate
 
         inputs = self._inputs("candidate_model")
         refresh_candidate(self.lake, self.tracker, self.universe, inputs=inputs, **stamp)
 
     def _champion(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.models.champion import refresh_champion
+        from nofx_pipelines.promotion.champion import refresh_champion
 
         inputs = self._inputs("champion")
         refresh_champion(self.lake, self.tracker, self.universe, inputs=inputs, now=self.now, **stamp)
 
     def _signals(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.models.signals import refresh_signals
+        from nofx_pipelines.promotion.signals import refresh_signals
 
         champion = self.tracker.load(f"{self.universe.model_name}@champion")
         refresh_signals(self.lake, self.universe, champion, **stamp)

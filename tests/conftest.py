@@ -16,6 +16,9 @@ from hypothesis import settings
 from nofx_pipelines.config import FoldConfig
 from nofx_pipelines.labels.folds import walk_forward
 from nofx_pipelines.lake.schemas import TRAINING_SET
+from nofx_pipelines.models.dataset import Dataset
+from nofx_pipelines.models.window_columns import window_names
+from nofx_pipelines.registry.tracking import Tracker
 from tests.chain import Chain, small_chain
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -91,8 +94,6 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow folder to copy: the first creation of its database takes many seconds."""
-    from nofx_pipelines.models.tracking import Tracker
-
     tracker = Tracker(tmp_path_factory.mktemp("mlflow"))
     tracker.prepare()
     return tracker.folder
@@ -120,3 +121,42 @@ def finished_chain(trained_chain: Chain, tmp_path_factory: pytest.TempPathFactor
 def chain(finished_chain: Chain, tmp_path: Path) -> Chain:
     """A copy of the finished universe, for tests that change it."""
     return finished_chain.copied(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def tracker(mlflow_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    """A tracker; tests use model and experiment names of their own."""
+    found = Tracker(tmp_path_factory.mktemp("a home"))
+    shutil.copytree(mlflow_folder, found.folder)
+    return found
+
+
+@pytest.fixture(scope="session")
+def make_rows() -> Callable[..., Dataset]:
+    """Rows of ``sessions`` x ``instruments`` with windows of ``lookback`` bars of three features.
+
+    The return follows the sum of the first feature over the last three bars.
+    """
+
+    def make(
+        seed: int = 1, sessions: int = 120, instruments: int = 10, lookback: int = 5, signal: float = 1.0
+    ) -> Dataset:
+        rng = np.random.default_rng(seed)
+        values = rng.normal(size=(sessions + lookback, instruments, 3))
+        windows = np.stack([values[s : s + lookback] for s in range(1, sessions + 1)])  # [S, L, N, C]
+        x = windows.transpose(0, 2, 1, 3).reshape(sessions * instruments, lookback * 3)
+        forward = windows[:, -3:, :, 0].sum(axis=1).ravel()
+        y = 0.01 * (signal * forward + rng.normal(size=len(forward)))
+        x[rng.random(x.shape) < 0.02] = np.nan
+        time = np.repeat(np.arange(sessions), instruments)
+        return Dataset(
+            x=x,
+            y=y,
+            weight=np.ones(len(y)),
+            ts_close=time.astype(np.int64) * 86_400_000_000,
+            session_date=time.astype(np.int32),
+            instrument_id=np.array([f"I{n}" for n in range(instruments)] * sessions),
+            feature_names=window_names(("a", "b", "c"), lookback),
+        )
+
+    return make

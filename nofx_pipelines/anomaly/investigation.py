@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from nofx_pipelines.anomaly.words import reason
+from nofx_pipelines.anomaly.formatting import reason
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.errors import DataError
 from nofx_pipelines.lake.store import Lake

@@ -32,7 +32,7 @@ from nofx_pipelines.lake.stamps import SessionStamp
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.adjust import adjusted, running_hashes, stored_factors
-from nofx_pipelines.models.tracking import Tracker
+from nofx_pipelines.registry.tracking import Tracker
 
 _CHUNK_ROWS = 1_000_000
 """Bars scored at once, about."""

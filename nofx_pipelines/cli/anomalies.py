@@ -16,7 +16,7 @@ _LEVELS = ("low", "medium", "high", "critical")
 
 def show_anomalies(home: Path, universe: str | None, severity: str, limit: int) -> None:
     """The newest anomalies of at least ``severity``, one line each."""
-    from nofx_pipelines.anomaly.words import reason
+    from nofx_pipelines.anomaly.formatting import reason
     from nofx_pipelines.lake.store import Lake
 
     if severity not in _LEVELS:

@@ -17,7 +17,7 @@ from nofx_pipelines.errors import ConfigError, FeatureError
 from nofx_pipelines.lake.store import Lake
 
 if TYPE_CHECKING:
-    from nofx_pipelines.features.declaration import Feature
+    from nofx_pipelines.features.program.declaration import Feature
 
 
 def get_features(home: Path, universe: str, entities: list[str], names: list[str], format: str) -> None:

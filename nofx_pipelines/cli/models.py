@@ -10,7 +10,7 @@ from nofx_pipelines.config_file import load_config
 
 def show_models(home: Path) -> None:
     """One line a registered version."""
-    from nofx_pipelines.models.tracking import Tracker
+    from nofx_pipelines.registry.tracking import Tracker
 
     frame = Tracker(home).models()
     if frame.is_empty():
@@ -22,8 +22,8 @@ def show_models(home: Path) -> None:
 def reproduce_model(home: Path, model: str) -> int:
     """Retrain and compare; 0 when the weights are the same bytes."""
     from nofx_pipelines.lake.store import Lake
-    from nofx_pipelines.models.reproduce import reproduce
-    from nofx_pipelines.models.tracking import Tracker
+    from nofx_pipelines.promotion.reproduce import reproduce
+    from nofx_pipelines.registry.tracking import Tracker
 
     config = load_config(home)
     found = reproduce(Tracker(home), Lake(config.lake), model)

@@ -17,7 +17,7 @@ from typing import Any
 
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 from nofx_pipelines.cli.plan import Selection
-from nofx_pipelines.cli.summary import summary
+from nofx_pipelines.cli.summary import StageLine, summary
 from nofx_pipelines.cli.terminal import count, say, seconds
 from nofx_pipelines.config import Config, UniverseConfig
 from nofx_pipelines.config_file import load_config, with_seed
@@ -60,16 +60,6 @@ class RunOptions:
         if seed is not None and not 0 <= seed < 2**32:
             raise ConfigError(f"--seed {seed} is outside [0, 2**32)", hint="--seed 7")
         return cls(home, names, first, last, seed, force)
-
-
-@dataclass
-class StageLine:
-    """One stage of this run, for the table at the end."""
-
-    stage: str
-    rows: int | None
-    seconds: float
-    checks: dict[str, str]
 
 
 @dataclass
@@ -204,7 +194,7 @@ class _tracker_prepared:
     """MLflow's database takes long to create the first time: begin while bars are ingested."""
 
     def __init__(self, home: Path) -> None:
-        code = "import sys; from pathlib import Path; from nofx_pipelines.models.tracking import Tracker"
+        code = "import sys; from pathlib import Path; from nofx_pipelines.registry.tracking import Tracker"
         self._command = [sys.executable, "-c", f"{code}; Tracker(Path(sys.argv[1])).prepare()", str(home)]
 
     def __enter__(self) -> None:

@@ -23,11 +23,11 @@ from nofx_pipelines.lake.store import Lake
 
 if TYPE_CHECKING:
     from nofx_pipelines.config import UniverseConfig
-    from nofx_pipelines.features.ccxt_feed import CcxtFeed
-    from nofx_pipelines.features.declaration import FeatureSet
-    from nofx_pipelines.features.feeds import Feed, Position
-    from nofx_pipelines.features.serving import Served
-    from nofx_pipelines.features.stream import Stream
+    from nofx_pipelines.features.program.declaration import FeatureSet
+    from nofx_pipelines.features.streaming.feeds.ccxt import CcxtFeed
+    from nofx_pipelines.features.streaming.feeds.feeds import Feed, Position
+    from nofx_pipelines.features.streaming.serving import Served
+    from nofx_pipelines.features.streaming.stream import Stream
 
 _EVERY_S = 1.0
 _DAYS_A_YEAR = {"cn": 243.0, "hk": 247.0, "crypto": 365.0}
@@ -60,8 +60,8 @@ def run_stream(
     """Serve until the source ends, then say what was done."""
     from nofx_pipelines.features.online.backends import store_of
     from nofx_pipelines.features.online.mapped_store import MappedStore
-    from nofx_pipelines.features.serving import serve
     from nofx_pipelines.features.sets.registry import feature_set
+    from nofx_pipelines.features.streaming.serving import serve
 
     chosen = _universe(home, universe)
     if chosen is None and (not sets or (source.kind == "replay" and source.bars is None)):
@@ -92,9 +92,9 @@ def _begin(
     home: Path, universe: UniverseConfig | None, features: FeatureSet, source: Source, state: Path
 ) -> tuple[Stream, Feed]:
     """The stream, loaded, handed over from a batch, or new; and what it reads."""
-    from nofx_pipelines.features.batch import compute
-    from nofx_pipelines.features.feeds import RedisFeed, Replay
-    from nofx_pipelines.features.stream import Stream
+    from nofx_pipelines.features.execution.batch import compute
+    from nofx_pipelines.features.streaming.feeds.feeds import RedisFeed, Replay
+    from nofx_pipelines.features.streaming.stream import Stream
 
     per_year, known = _bars_per_year(universe), None
     feed: Feed
@@ -119,7 +119,7 @@ def _begin(
 
 def _known(home: Path, universe: UniverseConfig | None, path: Path | None) -> pl.DataFrame:
     """The bars of a file, or the universe's."""
-    from nofx_pipelines.features.refresh import replayed_bars
+    from nofx_pipelines.features.execution.refresh import replayed_bars
 
     if path is not None:
         return pl.read_parquet(path)
@@ -129,7 +129,7 @@ def _known(home: Path, universe: UniverseConfig | None, path: Path | None) -> pl
 
 def _exchange_feed(universe: UniverseConfig | None, source: Source) -> tuple[CcxtFeed, float]:
     """Bars of an exchange, and how many a year has."""
-    from nofx_pipelines.features.ccxt_feed import CcxtFeed, exchange_of, instruments_of
+    from nofx_pipelines.features.streaming.feeds.ccxt import CcxtFeed, exchange_of, instruments_of
 
     if not source.symbols:
         raise ConfigError("which symbols?", hint="--symbol BTC/USDT --symbol ETH/USDT")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -12,10 +12,17 @@ from nofx_pipelines.cli.terminal import count, interval, table
 from nofx_pipelines.config import Config, UniverseConfig
 from nofx_pipelines.lake.store import Lake
 
-if TYPE_CHECKING:
-    from nofx_pipelines.cli.run import StageLine
-
 SHOWN_METRICS = ("rank_ic", "rank_ic_time", "sharpe", "active_sharpe", "turnover", "max_drawdown")
+
+
+@dataclass
+class StageLine:
+    """One stage of this run, for the table at the end."""
+
+    stage: str
+    rows: int | None
+    seconds: float
+    checks: dict[str, str]
 
 
 def summary(

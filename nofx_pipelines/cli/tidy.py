@@ -8,7 +8,7 @@ from nofx_pipelines.cli.terminal import count, say, table
 from nofx_pipelines.config_file import load_config
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.tidying import tidy
-from nofx_pipelines.models.tracking import Tracker
+from nofx_pipelines.registry.tracking import Tracker
 
 
 def tidy_home(home: Path, recent: int) -> None:

@@ -21,7 +21,7 @@ def serve(home: Path, port: int, mlflow_port: int) -> int:
     """Run both servers until Ctrl-C, or until one ends, whose exit status is returned."""
     load_config(home)
     workspace = prepare_dagster_home(home) / "workspace.yaml"
-    from nofx_pipelines.models.tracking import Tracker
+    from nofx_pipelines.registry.tracking import Tracker
 
     tracker = Tracker(home)
     tracker.prepare()

@@ -10,8 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from nofx_pipelines.features.expr import Expr
-from nofx_pipelines.features.functions import (
+from nofx_pipelines.features.algebra.expr import Expr
+from nofx_pipelines.features.algebra.functions import (
     age,
     amount,
     apply,
@@ -104,21 +104,21 @@ from nofx_pipelines.features.functions import (
 )
 
 if TYPE_CHECKING:
-    from nofx_pipelines.features.batch import FeatureResult, compute, compute_chunks
-    from nofx_pipelines.features.declaration import Feature, FeatureSet
+    from nofx_pipelines.features.algebra.resampling import resample
+    from nofx_pipelines.features.execution.batch import FeatureResult, compute, compute_chunks
+    from nofx_pipelines.features.program.declaration import Feature, FeatureSet
+    from nofx_pipelines.features.program.state import FeatureState
     from nofx_pipelines.features.sets.registry import feature_set
-    from nofx_pipelines.features.slower import resample
-    from nofx_pipelines.features.state import FeatureState
 
 _LATER = {
-    "Feature": "declaration",
-    "FeatureSet": "declaration",
+    "Feature": "program.declaration",
+    "FeatureSet": "program.declaration",
     "feature_set": "sets.registry",
-    "compute": "batch",
-    "compute_chunks": "batch",
-    "resample": "slower",
-    "FeatureResult": "batch",
-    "FeatureState": "state",
+    "compute": "execution.batch",
+    "compute_chunks": "execution.batch",
+    "resample": "algebra.resampling",
+    "FeatureResult": "execution.batch",
+    "FeatureState": "program.state",
 }
 
 __all__ = [

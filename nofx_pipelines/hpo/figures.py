@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from nofx_pipelines.report import style
-from nofx_pipelines.report.style import BLUE, GREEN, INK, MUTED, ORANGE, RED, new_figure
+from nofx_pipelines.figures import style
+from nofx_pipelines.figures.style import BLUE, GREEN, INK, MUTED, ORANGE, RED, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,9 +21,9 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nofx_pipelines.hpo.held import held
-from nofx_pipelines.hpo.objective import Outcome
 from nofx_pipelines.hpo.space import SearchSpace
+from nofx_pipelines.search.study_lock import study_lock
+from nofx_pipelines.search.trials import Outcome
 
 STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
 _STARTUP_TRIALS = 8
@@ -114,9 +114,9 @@ def told(trial: FrozenTrial) -> Mapping[str, Any] | None:
 def open_ledger(folder: Path, name: str, space: SearchSpace, seed: int) -> Iterator[StudyLedger]:
     """The ledger of the study ``name`` in ``folder``, held by one process at a time.
 
-    Waits for another process that holds it, ModelError where that takes too long (`held`).
+    Waits for another process that holds it, ModelError where that takes too long (`study_lock`).
     """
-    with held(folder, name), _quiet():
+    with study_lock(folder, name), _quiet():
         yield StudyLedger(folder / f"{name}.journal", name, space, seed)
 
 

@@ -15,7 +15,7 @@ from nofx_pipelines.hpo.figures import all_figures
 from nofx_pipelines.hpo.space import gbdt_space
 from nofx_pipelines.hpo.study import run_study
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.models.tracking import Tracker
+from nofx_pipelines.registry.tracking import Tracker
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nofx_pipelines.errors import ConfigError
-from nofx_pipelines.models.gbdt import GbdtParams
+from nofx_pipelines.models.families.gbdt import GbdtParams
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

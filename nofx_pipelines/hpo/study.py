@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from nofx_pipelines.config import SearchConfig
-from nofx_pipelines.errors import NotEnoughData
-from nofx_pipelines.hpo.objective import Objective, Outcome, Trial, valid_folds
-from nofx_pipelines.hpo.pruning import thresholds
+from nofx_pipelines.hpo.objective import Objective
 from nofx_pipelines.hpo.space import SearchSpace
-from nofx_pipelines.hpo.workers import Evaluator, evaluator
-from nofx_pipelines.models.dataset import from_frame
+from nofx_pipelines.search.fold_rows import FOLDS_USED, ROW_BUDGET, study_rows
+from nofx_pipelines.search.pruning import thresholds
+from nofx_pipelines.search.trials import Outcome, Trial
+from nofx_pipelines.search.workers import Evaluator, evaluator
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from nofx_pipelines.hpo.ledger import StudyLedger
     from nofx_pipelines.hpo.summary import StudyResult
 
-FOLDS_USED = 3
-"""The latest folds, latest first: what is nearest to the hold-out decides first."""
-ROW_BUDGET = 25_000
+WORKER = "nofx_pipelines.hpo.worker"
 
 
 def run_study(
@@ -58,35 +56,11 @@ def run_study(
     from nofx_pipelines.hpo.ledger import open_ledger
     from nofx_pipelines.hpo.summary import summarise
 
-    objective = prepare(training_set, folds, config.seed, folds_used=folds_used, row_budget=row_budget)
+    objective = Objective(*study_rows(training_set, folds, folds_used), config.seed, row_budget)
     full_name = f"{name}-{identity(objective, space, config, code_version)}"
     with open_ledger(folder, full_name, space, config.seed) as ledger:
         _finish(ledger, objective, config, clock, on_trial)
         return summarise(ledger, config.trials)
-
-
-def prepare(
-    training_set: pl.DataFrame, folds: pl.DataFrame, seed: int, *, folds_used: int, row_budget: int
-) -> Objective:
-    """The rows before the last fold's test and the folds that trials are measured on, latest first."""
-    ends = folds.filter(pl.col("role") == "valid")["end"]
-    data = from_frame(training_set.filter(pl.col("session_date") < ends.max()))
-    days = folds.with_columns(pl.col("start", "end").to_physical())
-    spans = []
-    for fold in sorted(folds["fold"].unique(), reverse=True)[:folds_used]:
-        of_fold = days.filter(fold=fold).select("role", "start", "end")
-        roles = {role: (start, end) for role, start, end in of_fold.iter_rows()}
-        spans.append((roles["train"], roles["valid"]))
-    found = valid_folds(data, spans)
-    for place, rows in enumerate(found):
-        if rows.train[0] >= rows.train[1] or rows.valid[0] >= rows.valid[1]:
-            raise NotEnoughData(
-                f"the fold {place} before last has {rows.train[1] - rows.train[0]} train and "
-                f"{rows.valid[1] - rows.valid[0]} valid rows",
-                kept="no trial was run",
-                hint="ask for a longer history",
-            )
-    return Objective(data, found, seed, row_budget)
 
 
 def identity(objective: Objective, space: SearchSpace, config: SearchConfig, code_version: str) -> str:
@@ -115,7 +89,7 @@ def _finish(
 
     if all(trial.state.is_finished() for trial in ledger.trials()) and len(ledger.trials()) >= config.trials:
         return
-    with evaluator(objective, config.workers) as workers:
+    with evaluator(objective, config.workers, WORKER) as workers:
         for first in range(0, config.trials, config.batch):
             batch = _ask_batch(ledger, range(first, min(first + config.batch, config.trials)), clock)
             limits = _limits(ledger.trials()[:first], len(objective.folds))

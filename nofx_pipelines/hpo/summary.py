@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import optuna
 import polars as pl
 from optuna.trial import FrozenTrial
@@ -17,6 +16,7 @@ from optuna.trial import FrozenTrial
 from nofx_pipelines.errors import ModelError
 from nofx_pipelines.hpo.ledger import StudyLedger, told
 from nofx_pipelines.lake.schemas import HPO_TRIALS
+from nofx_pipelines.search.similarity import mean_correlations
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ def summarise(ledger: StudyLedger, trials: int) -> StudyResult:
             hint="mend the cause, then run again with --force",
         )
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
-    alike = likeness({trial.number: (told(trial) or {})["returns"] for trial in complete})
+    alike = mean_correlations({trial.number: (told(trial) or {})["returns"] for trial in complete})
     rows = [trial_row(ledger, trial) for trial in asked]
     for row in rows:
         if row["trial"] in alike:
@@ -94,22 +94,6 @@ def trial_row(ledger: StudyLedger, trial: FrozenTrial) -> dict[str, Any]:
         "seconds": answer.get("seconds"),
         "worker": answer.get("worker", ""),
     }
-
-
-def likeness(returns: Mapping[int, Sequence[float]]) -> dict[int, float]:
-    """Each trial's mean correlation with the others; empty below two trials, 0 with one that never varied.
-
-    >>> likeness({0: [1.0, 2.0], 3: [2.0, 4.0]})
-    {0: 1.0, 3: 1.0}
-    """
-    if len(returns) < 2:
-        return {}
-    series = np.array(list(returns.values()), dtype=np.float64)  # [M, T]
-    centred = series - series.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = np.divide(centred, norm, out=np.zeros_like(centred), where=norm > 0)
-    each = ((unit @ unit.T).sum(axis=1) - (unit * unit).sum(axis=1)) / (len(series) - 1)
-    return dict(zip(returns, np.round(each, 12).tolist(), strict=True))
 
 
 def importance(complete: Sequence[FrozenTrial], names: Sequence[str]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.sessions import calendar
 
 if TYPE_CHECKING:
-    from nofx_pipelines.features.declaration import FeatureSet
+    from nofx_pipelines.features.program.declaration import FeatureSet
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from nofx_pipelines.leakcheck.stage import Stage, World
 from nofx_pipelines.market.adjust import adjusted
 from nofx_pipelines.market.sessions import calendar
 from nofx_pipelines.models.dataset import Dataset, feature_columns, from_frame, from_frames
-from nofx_pipelines.models.lags import lagged, with_lags
 from nofx_pipelines.models.preprocessing import Preprocessing, fit
+from nofx_pipelines.models.window_columns import lagged, with_lags
 
 if TYPE_CHECKING:
     from nofx_pipelines.features import FeatureSet

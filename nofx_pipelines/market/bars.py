@@ -23,7 +23,7 @@ from nofx_pipelines.market.checks import PRICES, QUARANTINE_COLUMNS, QUIET
 from nofx_pipelines.market.fingerprints import row_hashes, row_text, text_hash
 from nofx_pipelines.market.gaps import alive, excluded_sessions, with_gaps
 from nofx_pipelines.market.members import members
-from nofx_pipelines.market.refusals import quarantine, write_excluded
+from nofx_pipelines.market.quarantine import quarantine, write_excluded
 from nofx_pipelines.market.session_checks import (
     check_limits,
     check_units,

@@ -22,7 +22,7 @@ from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.checks import QUARANTINE_COLUMNS, check_rows, session_span
 from nofx_pipelines.market.fingerprints import row_hashes, text_hash
 from nofx_pipelines.market.gaps import GAPS_NO_TRADE, GAPS_SUSPENDED
-from nofx_pipelines.market.refusals import quarantine
+from nofx_pipelines.market.quarantine import quarantine
 from nofx_pipelines.market.session_checks import tag
 from nofx_pipelines.market.sessions import MarketCalendar, calendar, sessions_between
 from nofx_pipelines.market.sources import Decision, Source, open_source

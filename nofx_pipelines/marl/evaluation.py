@@ -11,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nofx_pipelines.config import GateConfig
+from nofx_pipelines.evaluation.bootstrap import interval, mean
+from nofx_pipelines.evaluation.metrics import max_drawdown, sharpe
 from nofx_pipelines.marl.contest import TEAM
-from nofx_pipelines.models.bootstrap import interval, mean
-from nofx_pipelines.models.metrics import max_drawdown, sharpe
 
 Array = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def session_growth(equity: pl.DataFrame) -> pl.DataFrame:
 def measures(equity: pl.DataFrame, gates: GateConfig, periods_per_year: float) -> list[Measure]:
     """Growth, Sharpe ratio, drawdown, turnover and cost of each policy, and the team's paired differences.
 
-    A growth's interval is the stationary block bootstrap of `nofx_pipelines.models.bootstrap`.
+    A growth's interval is the stationary block bootstrap of `nofx_pipelines.evaluation.bootstrap`.
     """
     grown = session_growth(equity)
     found: list[Measure] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from nofx_pipelines.report.style import MUTED, new_figure, png, style
+from nofx_pipelines.figures.style import MUTED, new_figure, png, style
 
 
 def learning_figure(history: pl.DataFrame) -> bytes:

@@ -21,7 +21,7 @@ RUIN_SHARE = 0.1
 def fees(values: Tensor, bps: Tensor, minimum: Tensor) -> Tensor:
     """Fee of each trade: its share of the value, at least ``minimum``, never more than the value itself.
 
-    The rule of `nofx_pipelines.models.ledger.fees`, on tensors.
+    The rule of `nofx_pipelines.evaluation.portfolio_ledger.fees`, on tensors.
 
     >>> fees(torch.tensor([100.0, 1.0, 0.0]), torch.tensor(10.0), torch.tensor(0.05))
     tensor([0.1000, 0.0500, 0.0000])

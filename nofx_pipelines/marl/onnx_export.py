@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.marl.networks import StackedMLP
 from nofx_pipelines.marl.policy import Policy
-from nofx_pipelines.models.onnx_export import Part
+from nofx_pipelines.models.onnx_graph import Part
 
 OBSERVATION, BEFORE, MASK, OUTPUT = "observation", "before", "mask", "action"
 _OPSET, _IR = 21, 10

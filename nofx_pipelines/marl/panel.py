@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nofx_pipelines.errors import NotEnoughData
+from nofx_pipelines.evaluation.price_panel import grid, matrix, price_panel
 from nofx_pipelines.market.rules import CostSchedule, LotRule
 from nofx_pipelines.marl.features import asset_features, log_returns, market_features, volatility, windows
-from nofx_pipelines.models.panel import grid, matrix, price_panel
 
 Array = NDArray[np.float64]
 

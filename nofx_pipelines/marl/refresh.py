@@ -17,7 +17,7 @@ from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.marl.figures import learning_figure
 from nofx_pipelines.marl.source import load_panel, versions_read
 from nofx_pipelines.marl.training import Team, forget, pack, train_team
-from nofx_pipelines.models.tracking import Tracker
+from nofx_pipelines.registry.tracking import Tracker
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,8 +28,8 @@ from nofx_pipelines.marl.policy import Policy
 from nofx_pipelines.marl.source import load_panel, versions_read
 from nofx_pipelines.marl.trading import Draw, TradingEnvironment
 from nofx_pipelines.marl.training import SETTINGS, WEIGHTS, unpack
-from nofx_pipelines.models.lineage import Lineage
-from nofx_pipelines.models.tracking import Tracker
+from nofx_pipelines.registry.lineage import Lineage
+from nofx_pipelines.registry.tracking import Tracker
 
 SHOWN = (TEAM, "buy_and_hold", "rules", "random", "hold")
 RANDOM_SEEDS = 3
@@ -201,7 +201,7 @@ def _register(
 def lineage_of(universe: UniverseConfig, row: Mapping[str, Any], run_id: str, code_version: str) -> Lineage:
     """Where a row of ``marl_teams`` came from, and what trains it again."""
     from nofx_pipelines.marl.reproduce import LIBRARIES, training_code
-    from nofx_pipelines.models.lineage import libraries
+    from nofx_pipelines.registry.lineage import libraries
 
     return Lineage(
         universe=universe.name,

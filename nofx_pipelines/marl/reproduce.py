@@ -8,7 +8,7 @@ from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.marl.onnx_export import policy_bytes
 from nofx_pipelines.marl.source import load_panel
 from nofx_pipelines.marl.training import train_team
-from nofx_pipelines.models.lineage import Lineage
+from nofx_pipelines.registry.lineage import Lineage
 
 LIBRARIES = ("numpy", "onnx", "polars", "torch")
 _MODULES = (

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.errors import NotEnoughData
+from nofx_pipelines.evaluation.holdout import dated_costs
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.adjust import adjusted
 from nofx_pipelines.market.rules import LotRule, TickTable, lots, tick_table
 from nofx_pipelines.marl.panel import BAR_COLUMNS, MarketPanel, Terms, build_panel, most_liquid
-from nofx_pipelines.models.holdout import dated_costs
 
 Array = NDArray[np.float64]
 

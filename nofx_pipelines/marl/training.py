@@ -17,7 +17,7 @@ from nofx_pipelines.marl.algorithms import AgentRow, maddpg, mappo
 from nofx_pipelines.marl.features import WARM_UP
 from nofx_pipelines.marl.panel import MarketPanel
 from nofx_pipelines.marl.policy import Policy, PolicyConfig
-from nofx_pipelines.marl.stored import policy_files, restore_policy
+from nofx_pipelines.marl.policy_files import policy_files, restore_policy
 from nofx_pipelines.marl.trading import TradingEnvironment
 
 SETTINGS, WEIGHTS = "model.json", "weights.safetensors"

@@ -15,14 +15,14 @@ import polars as pl
 
 from nofx_pipelines.engine import Engine, LocalEngine
 from nofx_pipelines.errors import ConfigError
-from nofx_pipelines.models import gbdt, ridge
 from nofx_pipelines.models.dataset import Dataset, from_frames
-from nofx_pipelines.models.fitted import FittedModel
-from nofx_pipelines.models.gbdt import GbdtParams
-from nofx_pipelines.models.ridge import RidgeParams
+from nofx_pipelines.models.families import gbdt, ridge
+from nofx_pipelines.models.families.gbdt import GbdtParams
+from nofx_pipelines.models.families.ridge import RidgeParams
+from nofx_pipelines.models.family import FittedModel
 
 if TYPE_CHECKING:
-    from nofx_pipelines.nas.model import NetworkParams
+    from nofx_pipelines.models.families.network import NetworkParams
 
 FAMILIES = ("ridge", "gbdt", "network")
 
@@ -56,7 +56,7 @@ class Recipe:
             return ridge.fit(data, self.params)
         if isinstance(self.params, GbdtParams):
             return gbdt.fit(data, self.params, self.seed)
-        from nofx_pipelines.nas.model import train
+        from nofx_pipelines.models.families.network import train
 
         return train(data, self.params, self.seed)
 
@@ -109,7 +109,7 @@ def recipe_of(family: str, params: Mapping[str, Any], seed: int) -> Recipe:
     if family == "gbdt":
         return Recipe(family, gbdt_params(params), seed)
     if family == "network":
-        from nofx_pipelines.nas.model import NetworkParams
+        from nofx_pipelines.models.families.network import NetworkParams
 
         return Recipe(family, NetworkParams.of(params), seed)
     raise ConfigError(f"model family {family!r} is not one of {', '.join(FAMILIES)}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from nofx_pipelines.nas.spec import ArchSpec
+from nofx_pipelines.models.networks.spec import ArchSpec
 
 
 @dataclass(frozen=True)

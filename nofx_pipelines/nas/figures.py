@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from nofx_pipelines.figures import style
+from nofx_pipelines.figures.style import BLUE, GREEN, ORANGE, new_figure
 from nofx_pipelines.nas.pareto import pareto
-from nofx_pipelines.report import style
-from nofx_pipelines.report.style import BLUE, GREEN, ORANGE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nofx_pipelines.hpo.held import held
+from nofx_pipelines.search.study_lock import study_lock
 
 
 @dataclass(eq=False)
@@ -36,10 +36,10 @@ class Journal:
 def open_journal(folder: Path, name: str) -> Iterator[Journal]:
     """The journal ``folder/name.jsonl``; what a kill left of a last line is cut off.
 
-    Waits for another process that holds it, ModelError where that takes too long (`held`).
+    Waits for another process that holds it, ModelError where that takes too long (`study_lock`).
     """
     path = folder / f"{name}.jsonl"
-    with held(folder, name):
+    with study_lock(folder, name):
         yield Journal(path, _whole_lines(path))
 
 

@@ -11,23 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from nofx_pipelines.hpo.objective import (
+from nofx_pipelines.models.dataset import Dataset
+from nofx_pipelines.models.families.network import NetworkParams, train
+from nofx_pipelines.models.networks.training import TrainingConfig
+from nofx_pipelines.nas.space import SearchSpace
+from nofx_pipelines.search.fold_rows import FoldRows, load_rows, save_rows
+from nofx_pipelines.search.measures import (
     RETURN_BLOCKS,
-    FoldRows,
-    Outcome,
-    Trial,
     active_returns,
     block_means,
-    load_rows,
     rank_ic,
-    save_rows,
     sharpe,
     turnover,
 )
-from nofx_pipelines.models.dataset import Dataset
-from nofx_pipelines.nas.model import NetworkParams, train
-from nofx_pipelines.nas.space import SearchSpace
-from nofx_pipelines.nas.training import TrainingConfig
+from nofx_pipelines.search.trials import Outcome, Trial
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,18 @@ from datetime import UTC, datetime
 import polars as pl
 
 from nofx_pipelines.config import NasConfig, UniverseConfig
-from nofx_pipelines.hpo.study import FOLDS_USED, ROW_BUDGET, prepare
 from nofx_pipelines.lake.schemas import NAS_TRIALS
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.models.dataset import feature_columns
-from nofx_pipelines.models.lags import window_names
-from nofx_pipelines.models.tracking import Tracker
-from nofx_pipelines.models.windows import windowed
+from nofx_pipelines.models.networks.training import TrainingConfig
+from nofx_pipelines.models.window_columns import window_names, windowed
 from nofx_pipelines.nas.best import BestNetwork, best_network
 from nofx_pipelines.nas.figures import all_figures
 from nofx_pipelines.nas.objective import Fidelity, NetworkObjective
 from nofx_pipelines.nas.search import run_search
 from nofx_pipelines.nas.space import SearchSpace
-from nofx_pipelines.nas.training import TrainingConfig
+from nofx_pipelines.registry.tracking import Tracker
+from nofx_pipelines.search.fold_rows import FOLDS_USED, ROW_BUDGET, study_rows
 
 _QUICK_FOLDS = 2
 """Latest folds that a trial of the search is measured on."""
@@ -108,16 +107,10 @@ def prepare_search(lake: Lake, universe: UniverseConfig, device: str = "cpu") ->
     folds = lake.table(universe.name, "folds").scan().collect()
     names = feature_columns(training_set)
     windows = window_names(names, config.lookback)
-    study = prepare(
-        windowed(lake, universe.name, training_set, windows),
-        folds,
-        config.seed,
-        folds_used=FOLDS_USED,
-        row_budget=ROW_BUDGET,
-    )
+    data, fold_rows = study_rows(windowed(lake, universe.name, training_set, windows), folds)
     return NetworkObjective(
-        data=study.data,
-        folds=study.folds,
+        data=data,
+        folds=fold_rows,
         space=space_of(config, len(names), universe.labels.horizon),
         seed=config.seed,
         quick=Fidelity(_QUICK_FOLDS, TrainingConfig(epochs=config.epochs, row_budget=config.rows)),

@@ -19,15 +19,15 @@ import polars as pl
 
 from nofx_pipelines.config import NasConfig
 from nofx_pipelines.errors import ModelError
-from nofx_pipelines.hpo.objective import Outcome, Trial
-from nofx_pipelines.hpo.summary import likeness
-from nofx_pipelines.hpo.workers import evaluator
 from nofx_pipelines.lake.schemas import NAS_TRIALS
+from nofx_pipelines.models.networks.shapes import total
 from nofx_pipelines.nas.journal import Journal, open_journal
 from nofx_pipelines.nas.objective import NetworkObjective
-from nofx_pipelines.nas.shapes import total
 from nofx_pipelines.nas.space import Genotype
 from nofx_pipelines.nas.strategies import Told, strategy
+from nofx_pipelines.search.similarity import mean_correlations
+from nofx_pipelines.search.trials import Outcome, Trial
+from nofx_pipelines.search.workers import evaluator
 
 FINALISTS = 2
 WORKER = "nofx_pipelines.nas.worker"
@@ -156,7 +156,7 @@ def _summed_up(study: str, rows: Sequence[dict[str, Any]], config: NasConfig) ->
     outcomes = [Outcome.from_dict(row["outcome"]) for row in rows]
     alike: dict[int, float] = {}
     for full in (False, True):
-        alike |= likeness(
+        alike |= mean_correlations(
             {
                 o.number: o.returns
                 for o, row in zip(outcomes, rows, strict=True)

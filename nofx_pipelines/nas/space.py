@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nofx_pipelines.errors import ModelError
-from nofx_pipelines.nas.spec import ACTIVATIONS, ArchSpec, Node, sorted_params
+from nofx_pipelines.models.networks.spec import ACTIVATIONS, ArchSpec, Node, sorted_params
 
 Genotype = tuple[int, ...]
 Choices = dict[str, Any]

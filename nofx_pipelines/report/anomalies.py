@@ -7,8 +7,8 @@ from html import escape
 
 import polars as pl
 
+from nofx_pipelines.anomaly.formatting import reason
 from nofx_pipelines.anomaly.refresh import recovered_events
-from nofx_pipelines.anomaly.words import reason
 from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.report.charts import Line, Mark, bars, line_chart

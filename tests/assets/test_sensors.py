@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.sensors import champion_sensor
-from nofx_pipelines.models.signals import signalled_version
+from nofx_pipelines.promotion.signals import signalled_version
 from tests.chain import Chain
 
 

@@ -38,7 +38,7 @@ class Verdict:
 
 def judge(case: Case, seed: int) -> Verdict:
     """Run every stage of one universe with ``seed`` for source, search and gates."""
-    from nofx_pipelines.features.refresh import refresh_features
+    from nofx_pipelines.features.execution.refresh import refresh_features
     from nofx_pipelines.hpo.refresh import refresh_study
     from nofx_pipelines.labels.refresh import refresh_labels
     from nofx_pipelines.labels.training_set import refresh_training_set
@@ -46,9 +46,9 @@ def judge(case: Case, seed: int) -> Verdict:
     from nofx_pipelines.leakcheck.refresh import refresh_leak_check
     from nofx_pipelines.market.bars import refresh_bars
     from nofx_pipelines.market.ingest import ingest
-    from nofx_pipelines.models.candidate import refresh_candidate
-    from nofx_pipelines.models.champion import refresh_champion
-    from nofx_pipelines.models.tracking import Tracker
+    from nofx_pipelines.promotion.candidate import refresh_candidate
+    from nofx_pipelines.promotion.champion import refresh_champion
+    from nofx_pipelines.registry.tracking import Tracker
 
     source = SourceConfig(kind="simulated", seed=seed, signal=case.signal)
     feed = FeedConfig(market=case.market, freq="1d", sources=(source,), start=START, end=END)

@@ -20,8 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PROOF = (
     "tests/features/test_mutants.py",
-    "tests/features/test_operators.py",
-    "tests/features/test_slower.py::test_rows_of_many_instruments_side_by_side",
+    "tests/features/algebra/test_operators.py",
+    "tests/features/algebra/test_resampling.py::test_rows_of_many_instruments_side_by_side",
 )
 ROWS, WINDOWS, CLOCKS, MOVES, PLAIN, WIDE, EIGHTS, HISTORIES, ENTRIES, TILES = (
     f"nofx_pipelines/features/kernel/{name}.py"
@@ -29,16 +29,19 @@ ROWS, WINDOWS, CLOCKS, MOVES, PLAIN, WIDE, EIGHTS, HISTORIES, ENTRIES, TILES = (
         "rows",
         "windows",
         "clocks",
-        "moves",
+        "copies",
         "elementwise",
         "wide",
-        "eights",
+        "simd",
         "histories",
         "entries",
         "tiles",
     )
 )
-CROSS, TABLES, LANES = (f"nofx_pipelines/features/{name}.py" for name in ("cross_section", "tables", "lanes"))
+CROSS, TABLES, LANES = (
+    f"nofx_pipelines/features/{name}.py"
+    for name in ("execution/cross_section", "kernel/instruction_tables", "streaming/instrument_state")
+)
 
 MUTATIONS: dict[str, tuple[str, str, str]] = {
     "add": (PLAIN, "row.finite(a + b)", "row.finite(a + abs(b))"),

@@ -17,12 +17,11 @@ from nofx_pipelines.features import (
     rolling_product,
     rolling_sum,
 )
-from nofx_pipelines.features.engine import plan_of
-from nofx_pipelines.features.expr import Expr, walk
-from nofx_pipelines.features.stream import Stream
-
-from .mutate import MUTATIONS, ROOT
-from .worlds import EVERY, YEAR, one_series, random_bars, same_bits, set_of, worst
+from nofx_pipelines.features.algebra.expr import Expr, walk
+from nofx_pipelines.features.execution.numba_engine import plan_of
+from nofx_pipelines.features.streaming.stream import Stream
+from tests.features.mutate import MUTATIONS, ROOT
+from tests.features.worlds import EVERY, YEAR, one_series, random_bars, same_bits, set_of, worst
 
 
 @pytest.mark.parametrize(("missing", "flat"), [(0.0, 0.0), (0.08, 0.15)])
@@ -85,8 +84,8 @@ def test_eight_at_once_are_each_alone(missing: float, flat: float, monkeypatch: 
     bars = random_bars(9, 44, missing=missing, flat=flat, seed=7)
     results = []
     for rows in (8, 10**9):
-        monkeypatch.setattr("nofx_pipelines.features.engine._ROWS_FOR_EIGHTS", rows)
-        monkeypatch.setattr("nofx_pipelines.features.engine._ROWS_IN_EIGHTS", rows)
+        monkeypatch.setattr("nofx_pipelines.features.execution.numba_engine._ROWS_FOR_EIGHTS", rows)
+        monkeypatch.setattr("nofx_pipelines.features.execution.numba_engine._ROWS_IN_EIGHTS", rows)
         results.append(compute(bars, alone, bars_per_year=YEAR, snapshots=True))
     eights, one_by_one = results
     same_bits(eights.frame, one_by_one.frame)
@@ -101,8 +100,8 @@ def test_eight_at_once_are_each_alone(missing: float, flat: float, monkeypatch: 
 @pytest.mark.parametrize(("instruments", "days"), [(3, 24), (17, 10)])
 def test_the_stream_is_the_batch(instruments: int, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three in a tile each, seventeen in three tiles that two threads take."""
-    monkeypatch.setattr("nofx_pipelines.features.lanes.LANES", 8)
-    monkeypatch.setattr("nofx_pipelines.features.lanes._ROWS_A_THREAD", 4)
+    monkeypatch.setattr("nofx_pipelines.features.streaming.instrument_state.LANES", 8)
+    monkeypatch.setattr("nofx_pipelines.features.streaming.instrument_state._ROWS_A_THREAD", 4)
     bars = random_bars(instruments, days, suspended=0.2, missing=0.05, flat=0.1, seed=8)
     stream = Stream(EVERY, bars["instrument_id"].unique().to_list(), bars_per_year=YEAR, threads=2)
     assert len(stream.lanes.frame_sets) == (1 if instruments == 3 else 2)

@@ -7,10 +7,10 @@ import matplotlib as mpl
 import polars as pl
 import pytest
 
+from nofx_pipelines.figures import style
 from nofx_pipelines.hpo import figures
 from nofx_pipelines.hpo.summary import pareto
 from nofx_pipelines.lake.schemas import HPO_TRIALS
-from nofx_pipelines.report import style
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 VALUES = [[0.02, 0.5], None, [0.05, 0.7], [0.04, 0.2], None, [0.03, 0.9]]

@@ -6,7 +6,7 @@ import pytest
 
 from nofx_pipelines.errors import ConfigError
 from nofx_pipelines.hpo.space import Parameter, SearchSpace, gbdt_space
-from nofx_pipelines.models.gbdt import GbdtParams
+from nofx_pipelines.models.families.gbdt import GbdtParams
 
 
 def test_the_space_is_hashable_and_its_digest_sees_every_bound():

@@ -15,11 +15,11 @@ import pytest
 from nofx_pipelines.config import SearchConfig
 from nofx_pipelines.errors import ModelError
 from nofx_pipelines.hpo.ledger import open_ledger
-from nofx_pipelines.hpo.pruning import thresholds
 from nofx_pipelines.hpo.space import Parameter, SearchSpace, gbdt_space
 from nofx_pipelines.hpo.study import run_study
 from nofx_pipelines.hpo.summary import importance
 from nofx_pipelines.lake.schemas import HPO_TRIALS
+from nofx_pipelines.search.pruning import thresholds
 
 SPACE = SearchSpace(
     "small",
@@ -195,7 +195,7 @@ def test_a_study_of_failures_says_why(world, tmp_path):
 
 
 def test_one_process_at_a_time_runs_a_study(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("nofx_pipelines.hpo.held.PATIENCE_S", 0.0)
+    monkeypatch.setattr("nofx_pipelines.search.study_lock.PATIENCE_S", 0.0)
     name = run(world, tmp_path, SearchConfig(trials=1, seed=3)).study
     with open_ledger(tmp_path, name, SPACE, 3), pytest.raises(ModelError, match="another process"):
         run(world, tmp_path)

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nofx_pipelines.evaluation.portfolio_ledger import fees as reference_fees
 from nofx_pipelines.marl.ledger import affordable, fees
 from nofx_pipelines.marl.market import execute
-from nofx_pipelines.models.ledger import fees as reference_fees
 from tests.marl.worlds import F64, bar, ledger, orders
 
 getcontext().prec = 40

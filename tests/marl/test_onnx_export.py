@@ -9,7 +9,7 @@ import torch
 from nofx_pipelines.marl.communication import MessageConfig, Mode
 from nofx_pipelines.marl.onnx_export import OnnxPolicy, policy_bytes
 from nofx_pipelines.marl.policy import Policy, PolicyConfig
-from nofx_pipelines.marl.stored import policy_files, restore_policy
+from nofx_pipelines.marl.policy_files import policy_files, restore_policy
 
 NAMES = ("a", "b", "c")
 

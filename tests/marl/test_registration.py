@@ -20,7 +20,7 @@ from nofx_pipelines.marl.evaluation import Verdict
 from nofx_pipelines.marl.refresh import known_training
 from nofx_pipelines.marl.registration import known_policy, refresh_policy
 from nofx_pipelines.marl.source import load_panel, versions_read
-from nofx_pipelines.models.reproduce import reproduce as again
+from nofx_pipelines.promotion.reproduce import reproduce as again
 from tests.chain import Chain, small_chain
 
 NAME = "nofx-agents-cn"

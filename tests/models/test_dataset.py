@@ -6,7 +6,7 @@ import pytest
 
 from nofx_pipelines.errors import ConfigError, NotEnoughData
 from nofx_pipelines.labels.folds import rows
-from nofx_pipelines.models.dataset import from_frame, from_frames
+from nofx_pipelines.models.dataset import Dataset, from_frame, from_frames, thinned
 
 
 def test_rows_come_in_time_order_whatever_the_frame_s_order(plant):
@@ -64,3 +64,20 @@ def test_the_fingerprint_sees_every_column(plant):
             pl.when(pl.int_range(pl.len()) == 5).then(9.0).otherwise(column).alias(column)
         )
         assert from_frame(moved).fingerprint() != whole
+
+
+def test_thinning_leaves_whole_timestamps_at_even_distances():
+    time = np.repeat(np.arange(100), 6)
+    data = Dataset(
+        x=np.zeros((600, 1)),
+        y=np.zeros(600),
+        weight=np.ones(600),
+        ts_close=time.astype(np.int64) * 1_000_000,
+        session_date=time.astype(np.int32),
+        instrument_id=np.array([f"i{n}" for n in range(6)] * 100),
+        feature_names=("a",),
+    )
+    kept = thinned(data, 150)
+    assert len(kept) == 25 * 6
+    assert np.unique(kept.session_date).tolist() == list(range(0, 100, 4))
+    assert thinned(data, 600) is data

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from nofx_pipelines.errors import ConfigError
-from nofx_pipelines.models.metrics import rank_ic
+from nofx_pipelines.evaluation.metrics import rank_ic
 from nofx_pipelines.models.training import (
     gbdt_params,
     last_fold,

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from nofx_pipelines.hpo.objective import FoldRows, Outcome, Trial
 from nofx_pipelines.models.dataset import Dataset
-from nofx_pipelines.nas.model import train
+from nofx_pipelines.models.families.network import train
+from nofx_pipelines.models.networks.training import TrainingConfig
 from nofx_pipelines.nas.objective import Fidelity, NetworkObjective
 from nofx_pipelines.nas.space import SearchSpace
-from nofx_pipelines.nas.training import TrainingConfig
+from nofx_pipelines.search.fold_rows import FoldRows
+from nofx_pipelines.search.trials import Outcome, Trial
 
 SPACE = SearchSpace(features=3, lookbacks=(1, 5), widths=(4, 8), depth=2)
 FOLDS = (FoldRows((0, 400), (400, 600)), FoldRows((0, 200), (250, 400)), FoldRows((0, 100), (120, 200)))

@@ -13,8 +13,8 @@ import pytest
 from nofx_pipelines.config import NasConfig, UniverseConfig
 from nofx_pipelines.errors import NotEnoughData
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.models.tracking import Tracker
 from nofx_pipelines.nas.refresh import SearchRefresh, known_search, refresh_search
+from nofx_pipelines.registry.tracking import Tracker
 
 Plant = Callable[..., tuple[pl.DataFrame, pl.DataFrame]]
 NAS = NasConfig(trials=4, epochs=1, rows=300, lookback=1)

@@ -18,16 +18,17 @@ import pytest
 
 from nofx_pipelines.config import NasConfig
 from nofx_pipelines.errors import ModelError
-from nofx_pipelines.hpo.objective import FoldRows, Trial
 from nofx_pipelines.lake.schemas import NAS_TRIALS
 from nofx_pipelines.models.dataset import Dataset
+from nofx_pipelines.models.networks.training import TrainingConfig
 from nofx_pipelines.nas.best import best_network
 from nofx_pipelines.nas.journal import open_journal
 from nofx_pipelines.nas.objective import Fidelity, NetworkObjective
 from nofx_pipelines.nas.pareto import pareto
 from nofx_pipelines.nas.search import SearchResult, identity, run_search
 from nofx_pipelines.nas.space import SearchSpace
-from nofx_pipelines.nas.training import TrainingConfig
+from nofx_pipelines.search.fold_rows import FoldRows
+from nofx_pipelines.search.trials import Trial
 
 Rows = Callable[..., Dataset]
 CONFIG = NasConfig(trials=10, batch=4, epochs=1)
@@ -160,7 +161,7 @@ def test_a_search_without_a_complete_trial_says_why(objective: NetworkObjective,
 
 
 def test_one_process_at_a_time_holds_a_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nofx_pipelines.hpo.held.PATIENCE_S", 0.0)
+    monkeypatch.setattr("nofx_pipelines.search.study_lock.PATIENCE_S", 0.0)
     with (
         open_journal(tmp_path, "x"),
         pytest.raises(ModelError, match="another process runs"),

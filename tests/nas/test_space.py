@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nofx_pipelines.errors import ModelError
-from nofx_pipelines.nas.network import Network, build, count_parameters
-from nofx_pipelines.nas.shapes import total
+from nofx_pipelines.models.networks.network import Network, build, count_parameters
+from nofx_pipelines.models.networks.shapes import total
+from nofx_pipelines.models.networks.spec import ACTIVATIONS, ArchSpec, Node
 from nofx_pipelines.nas.space import LAYER_OPS, SearchSpace
-from nofx_pipelines.nas.spec import ACTIVATIONS, ArchSpec, Node
 
 SPACE = SearchSpace(features=5)
 

@@ -21,7 +21,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nofx_pipelines.features.kernel import clocks, moves, recursions, windows
+from nofx_pipelines.features.kernel import clocks, recursions, windows
+from nofx_pipelines.features.kernel import copies as moves
 from nofx_pipelines.features.kernel import rows as row
 from nofx_pipelines.features.kernel.codes import (
     AGE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from numba import njit
 
 from nofx_pipelines.features.kernel import rows as row
-from nofx_pipelines.features.kernel.eights import WIDTH
 from nofx_pipelines.features.kernel.memory import Tables, get_int
+from nofx_pipelines.features.kernel.simd import WIDTH
 
 BLOCK = 256
 """Rows that an instruction takes at once."""

@@ -13,8 +13,8 @@ from nofx_pipelines.features.kernel import codes as op
 from nofx_pipelines.features.kernel import rows as row
 from nofx_pipelines.features.kernel import wide
 from nofx_pipelines.features.kernel.cache import named
-from nofx_pipelines.features.kernel.eights import WIDTH, get_eight, put_eight
 from nofx_pipelines.features.kernel.memory import Tables, at_row, get, get_int, put
+from nofx_pipelines.features.kernel.simd import WIDTH, get_eight, put_eight
 
 _inlined = njit(forceinline=True, **row.COMPILE)
 Compiled = Callable[..., Any]

@@ -16,9 +16,9 @@ from nofx_pipelines.features.kernel import rows as row
 from nofx_pipelines.features.kernel.blocks import STATEFUL
 from nofx_pipelines.features.kernel.cache import cached, named, one_process
 from nofx_pipelines.features.kernel.codes import OPS, numbers_of, numbers_of_one, segments_of, side_by_side
-from nofx_pipelines.features.kernel.eights import WIDTH
 from nofx_pipelines.features.kernel.elementwise import ELEMENTWISE
 from nofx_pipelines.features.kernel.memory import PLAIN, get_int
+from nofx_pipelines.features.kernel.simd import WIDTH
 
 I64 = NDArray[np.int64]
 Compiled = Callable[..., Any]

@@ -10,7 +10,7 @@ from nofx_pipelines.features.kernel import rows as row
 from nofx_pipelines.features.kernel.blocks import step
 from nofx_pipelines.features.kernel.cache import cached
 from nofx_pipelines.features.kernel.codes import SEGMENTS, TURNS
-from nofx_pipelines.features.kernel.eights import WIDTH, bits, get_eight
+from nofx_pipelines.features.kernel.simd import WIDTH, bits, get_eight
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

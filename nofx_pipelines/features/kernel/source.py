@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from nofx_pipelines.features.steps import Step
-from nofx_pipelines.features.tables import Fixed
+from nofx_pipelines.features.kernel.instruction_tables import Fixed
+from nofx_pipelines.features.program.steps import Step
 
 _HEAD = '''"""Written by nofx_pipelines for the program {version}; what is changed here is written over."""
 

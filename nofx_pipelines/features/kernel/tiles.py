@@ -1,7 +1,7 @@
 """The table-driven stream executor: one row of each of many instruments, in tiles of lanes side by side.
 
 A call from Python hands over one array, the frame: addresses and sizes in the order of `FRAME`. Every array
-that it names is kept by `features.lanes`.
+that it names is kept by `streaming.instrument_state`.
 """
 
 from __future__ import annotations

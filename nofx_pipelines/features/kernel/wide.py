@@ -16,8 +16,8 @@ from numba import njit
 
 from nofx_pipelines.features.kernel import rows as row
 from nofx_pipelines.features.kernel.cache import named
-from nofx_pipelines.features.kernel.eights import all_eight, every, get_eight, pick, put_eight, roots, sizes
 from nofx_pipelines.features.kernel.memory import UNWANTED, Tables, at_row, get, get_int
+from nofx_pipelines.features.kernel.simd import all_eight, every, get_eight, pick, put_eight, roots, sizes
 
 _inline = njit(forceinline=True, **row.COMPILE)
 

@@ -8,9 +8,8 @@ What the paper leaves open is decided in `presets.worldquant`.
 
 from __future__ import annotations
 
-from nofx_pipelines.features.declaration import Feature, FeatureSet
-from nofx_pipelines.features.expr import Expr
-from nofx_pipelines.features.functions import (
+from nofx_pipelines.features.algebra.expr import Expr
+from nofx_pipelines.features.algebra.functions import (
     close,
     high,
     log,
@@ -23,7 +22,7 @@ from nofx_pipelines.features.functions import (
     volume,
     vwap,
 )
-from nofx_pipelines.features.presets.worldquant import (
+from nofx_pipelines.features.algebra.presets.worldquant import (
     adv,
     correlation,
     covariance,
@@ -47,6 +46,7 @@ from nofx_pipelines.features.presets.worldquant import (
     ts_min,
     ts_rank,
 )
+from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 
 _MIDDLE = (high + low) / 2
 _CHANGE = delta(close, 1)

@@ -6,10 +6,9 @@ volume, and so free of scale. Rows are an instrument's own traded bars; Qlib cou
 
 from __future__ import annotations
 
-from nofx_pipelines.features.declaration import Feature, FeatureSet
-from nofx_pipelines.features.expr import Expr
-from nofx_pipelines.features.functions import close, high, low, open_, volume, vwap
-from nofx_pipelines.features.presets.qlib import (
+from nofx_pipelines.features.algebra.expr import Expr
+from nofx_pipelines.features.algebra.functions import close, high, low, open_, volume, vwap
+from nofx_pipelines.features.algebra.presets.qlib import (
     Abs,
     Corr,
     Greater,
@@ -31,6 +30,7 @@ from nofx_pipelines.features.presets.qlib import (
     Std,
     Sum,
 )
+from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 
 WINDOWS = (5, 10, 20, 30, 60)
 _EPSILON = 1e-12

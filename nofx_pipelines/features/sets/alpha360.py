@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nofx_pipelines.features.declaration import Feature, FeatureSet
-from nofx_pipelines.features.expr import Expr
-from nofx_pipelines.features.functions import close, high, low, open_, ref, volume, vwap
+from nofx_pipelines.features.algebra.expr import Expr
+from nofx_pipelines.features.algebra.functions import close, high, low, open_, ref, volume, vwap
+from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 
 BARS = 60
 _EPSILON = 1e-12

@@ -6,9 +6,8 @@ sector; with too few of them it is missing, as is everything of an instrument wh
 
 from __future__ import annotations
 
-from nofx_pipelines.features.declaration import Feature, FeatureSet
-from nofx_pipelines.features.expr import Expr
-from nofx_pipelines.features.functions import (
+from nofx_pipelines.features.algebra.expr import Expr
+from nofx_pipelines.features.algebra.functions import (
     amount,
     close,
     cross_mean,
@@ -26,6 +25,7 @@ from nofx_pipelines.features.functions import (
     sector,
     zscore,
 )
+from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 
 _RETURN, _MONTH = log(close / ref(close, 1)), log(close / ref(close, 20))
 _MARKET, _SECTOR = cross_mean(_RETURN, 3), cross_mean(_RETURN, 2, group=sector)

@@ -6,8 +6,7 @@ perpetuals may have, features of them are missing where they are.
 
 from __future__ import annotations
 
-from nofx_pipelines.features.declaration import Feature, FeatureSet
-from nofx_pipelines.features.functions import (
+from nofx_pipelines.features.algebra.functions import (
     amount,
     close,
     funding_rate,
@@ -20,6 +19,7 @@ from nofx_pipelines.features.functions import (
     taker_volume,
     volume,
 )
+from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 
 _BASIS = close / index_price - 1
 _TRADE = amount / n_trades

@@ -6,9 +6,8 @@ and more. Limits and auctions come from the bars and are missing where a market 
 
 from __future__ import annotations
 
-from nofx_pipelines.features.declaration import Feature, FeatureSet
-from nofx_pipelines.features.expr import Expr, Operand
-from nofx_pipelines.features.functions import (
+from nofx_pipelines.features.algebra.expr import Expr, Operand
+from nofx_pipelines.features.algebra.functions import (
     amount,
     close,
     close_minute,
@@ -27,6 +26,7 @@ from nofx_pipelines.features.functions import (
     volume,
     where,
 )
+from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 
 SLOTS, SLOT_MINUTES = 288, 5
 """Times of day are told apart to five minutes."""

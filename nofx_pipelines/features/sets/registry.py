@@ -6,7 +6,7 @@ from functools import reduce
 from operator import add
 
 from nofx_pipelines.errors import FeatureError
-from nofx_pipelines.features.declaration import FeatureSet
+from nofx_pipelines.features.program.declaration import FeatureSet
 from nofx_pipelines.features.sets.alpha101 import ALPHA101
 from nofx_pipelines.features.sets.alpha158 import ALPHA158
 from nofx_pipelines.features.sets.alpha360 import ALPHA360

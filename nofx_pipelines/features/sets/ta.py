@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 
-from nofx_pipelines.features.declaration import Feature, FeatureSet
-from nofx_pipelines.features.expr import Expr
-from nofx_pipelines.features.functions import (
+from nofx_pipelines.features.algebra.expr import Expr
+from nofx_pipelines.features.algebra.functions import (
     atan,
     close,
     cumsum,
@@ -48,6 +47,7 @@ from nofx_pipelines.features.functions import (
     where,
     wilder,
 )
+from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 from nofx_pipelines.features.sets.technical import rsi, true_range
 
 _ROUNDING = 1e-14

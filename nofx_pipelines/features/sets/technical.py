@@ -6,9 +6,8 @@ Windows and seeds are TA-Lib's (RSI, ATR: J. Welles Wilder, New Concepts in Tech
 
 from __future__ import annotations
 
-from nofx_pipelines.features.declaration import Feature, FeatureSet
-from nofx_pipelines.features.expr import Expr
-from nofx_pipelines.features.functions import (
+from nofx_pipelines.features.algebra.expr import Expr
+from nofx_pipelines.features.algebra.functions import (
     bars_per_year,
     close,
     cumsum,
@@ -33,6 +32,7 @@ from nofx_pipelines.features.functions import (
     where,
     wilder,
 )
+from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 
 
 def rsi(n: int) -> Expr:

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from nofx_pipelines.features import compute, feature_set
+from tests.features.worlds import YEAR, random_bars
 
-from ..worlds import YEAR, random_bars  # noqa: TID252 (tests are no installed package)
 from .paper_alphas import PRINTED, evaluated
 
 COLUMNS = ("open", "high", "low", "close", "volume", "amount", "sector")

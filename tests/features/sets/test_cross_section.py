@@ -6,8 +6,7 @@ import numpy as np
 import polars as pl
 
 from nofx_pipelines.features import compute, feature_set
-
-from ..worlds import YEAR, random_bars  # noqa: TID252 (tests are no installed package)
+from tests.features.worlds import YEAR, random_bars
 
 
 def wide(frame: pl.DataFrame, name: str) -> np.ndarray:

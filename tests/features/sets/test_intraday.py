@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from nofx_pipelines.features import compute, feature_set
-
-from ..worlds import YEAR  # noqa: TID252 (tests are no installed package)
+from tests.features.worlds import YEAR
 
 SESSIONS, BARS = 5, 8
 

@@ -12,9 +12,8 @@ import pytest
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features import FeatureSet, compute, feature_set
 from nofx_pipelines.features.sets.registry import SETS
-from nofx_pipelines.features.stream import Stream
-
-from ..worlds import YEAR, random_bars, same_bits, worst  # noqa: TID252 (tests are no installed package)
+from nofx_pipelines.features.streaming.stream import Stream
+from tests.features.worlds import YEAR, random_bars, same_bits, worst
 
 
 def bars_of(name: str, seed: int | None = None, *, gaps: bool = True) -> pl.DataFrame:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.features import compute
 from nofx_pipelines.features.sets.ta import TA
-
-from ..worlds import YEAR, random_bars, worst  # noqa: TID252 (tests are no installed package)
+from tests.features.worlds import YEAR, random_bars, worst
 
 F64 = NDArray[np.float64]
 Bars = dict[str, F64]

@@ -11,9 +11,8 @@ import talib
 from numpy.typing import NDArray
 
 from nofx_pipelines.features import compute, feature_set
-from nofx_pipelines.features.steps import layout_of
-
-from ..worlds import YEAR, random_bars, worst  # noqa: TID252 (tests are no installed package)
+from nofx_pipelines.features.program.steps import layout_of
+from tests.features.worlds import YEAR, random_bars, worst
 
 F64 = NDArray[np.float64]
 TECHNICAL = feature_set("technical")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from nofx_pipelines.features import feature_set
-from nofx_pipelines.features.batch import compute
+from nofx_pipelines.features.execution.batch import compute
 from nofx_pipelines.market.adjust import adjusted
 from nofx_pipelines.market.simulator.signal import INTERACTION, LINEAR, SignalWindow, centred_rank, planted
 from nofx_pipelines.market.sources.simulated import SimulatedSource

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from nofx_pipelines.nas.shapes import total
+from nofx_pipelines.models.networks.shapes import total
 from nofx_pipelines.nas.space import Genotype, SearchSpace
 from nofx_pipelines.nas.strategies import Strategy, Told
 

@@ -7,9 +7,9 @@ from datetime import date, datetime
 from pathlib import Path
 
 from nofx_pipelines.market.sources import Decision
-from nofx_pipelines.market.sources.files.opened import Opened, open_path
+from nofx_pipelines.market.sources.files.file_decisions import decisions_of
+from nofx_pipelines.market.sources.files.file_index import Opened, open_path
 from nofx_pipelines.market.sources.files.spans import first_session, last_session
-from nofx_pipelines.market.sources.files.telling import decisions_of
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import polars as pl
 from nofx_pipelines.errors import NofxError
 from nofx_pipelines.lake.schemas import INSTRUMENTS
 from nofx_pipelines.market.rules import lots, tick_table
-from nofx_pipelines.market.sources.files.evidence import Held
-from nofx_pipelines.market.sources.files.opened import Found
+from nofx_pipelines.market.sources.files.file_index import Found
+from nofx_pipelines.market.sources.files.instrument_summary import Held
 from nofx_pipelines.market.sources.files.spans import first_session
 
 _STOCK_LOT = 100.0

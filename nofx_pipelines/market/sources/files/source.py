@@ -14,12 +14,12 @@ from nofx_pipelines.market.fingerprints import text_hash
 from nofx_pipelines.market.sources import Decision, SourceBatch
 from nofx_pipelines.market.sources.files import rejects
 from nofx_pipelines.market.sources.files.corporate_actions import read_actions
+from nofx_pipelines.market.sources.files.file_decisions import decisions_of
+from nofx_pipelines.market.sources.files.file_index import SOURCE, Found, Opened, digest, open_path
 from nofx_pipelines.market.sources.files.listings import instruments_of
 from nofx_pipelines.market.sources.files.normalise import COLUMNS, to_bars
-from nofx_pipelines.market.sources.files.opened import SOURCE, Found, Opened, digest, open_path
 from nofx_pipelines.market.sources.files.spans import first_session, last_session
 from nofx_pipelines.market.sources.files.survey import blocks_of
-from nofx_pipelines.market.sources.files.telling import decisions_of
 
 MAX_BATCH_ROWS = 500_000
 _MARGIN = timedelta(days=2)

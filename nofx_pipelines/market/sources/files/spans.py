@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from nofx_pipelines.market.sources.files.evidence import Held
+from nofx_pipelines.market.sources.files.instrument_summary import Held
 from nofx_pipelines.market.sources.files.labels import ZONES
 from nofx_pipelines.market.sources.files.survey import Survey
 

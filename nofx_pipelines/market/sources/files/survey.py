@@ -10,7 +10,7 @@ import polars as pl
 
 from nofx_pipelines.market.sources.files import labels, rejects
 from nofx_pipelines.market.sources.files.containers import Part
-from nofx_pipelines.market.sources.files.evidence import Held, held_instruments
+from nofx_pipelines.market.sources.files.instrument_summary import Held, held_instruments
 from nofx_pipelines.market.sources.files.labels import Verdict
 from nofx_pipelines.market.sources.files.layout import Labels, Layout
 from nofx_pipelines.market.sources.files.parse import Symbols, named, parse

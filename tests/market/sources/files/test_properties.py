@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nofx_pipelines.errors import NofxError
-from nofx_pipelines.market.sources.files.opened import open_path
+from nofx_pipelines.market.sources.files.file_index import open_path
 from nofx_pipelines.market.sources.files.times import wall_clock
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import dataclasses
+
+import polars as pl
+import pytest
+
+from nofx_pipelines.errors import CodeChanged, ModelNotFound
+from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.models.training import train_baseline, train_candidate
+from nofx_pipelines.promotion.reproduce import reproduce
+from nofx_pipelines.registry import lineage as lineages
+from nofx_pipelines.registry.lineage import Lineage
+
+NAME = "nofx-signal-again"
+PARAMS = {"trees": 30, "crosses": True, "learning_rate": 0.05}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory, plant):
+    """Two registered versions, trained on table versions that have been overwritten since."""
+    found = Lake(tmp_path_factory.mktemp("lake"))
+    frame, folds = plant(sessions=120)
+    found.table("again", "training_set").overwrite(frame)
+    found.table("again", "folds").overwrite(folds)
+    return found
+
+
+@pytest.fixture(scope="module")
+def registered(lake, tracker, plant):
+    frame, folds = plant(sessions=120)
+    versions = {f"again/{name}": lake.table("again", name).version() for name in ("training_set", "folds")}
+    lineage = Lineage("again", "gbdt", "candidate", PARAMS, 11, versions, "c", "r")
+    with tracker.run("candidate", experiment="again") as run:
+        model = train_candidate(frame, folds, PARAMS, seed=11).model
+        tracker.register(NAME, model, lineage, run=run, example=[[0.0] * 5])
+        baseline = train_baseline(frame, folds).model
+        of_ridge = dataclasses.replace(lineage, family="ridge", kind="baseline", params=baseline.settings)
+        tracker.register(NAME, baseline, of_ridge, run=run, example=[[0.0] * 5])
+        wrong = dataclasses.replace(lineage, seed=12)
+        tracker.register(NAME, model, wrong, run=run, example=[[0.0] * 5])
+    later = frame.with_columns(pl.col("forward_return") * -1)
+    lake.table("again", "training_set").overwrite(later)
+    tracker.set_alias(NAME, "champion", "1")
+    return NAME
+
+
+@pytest.mark.parametrize("reference", ["@champion", "/2"])
+def test_the_recorded_rows_parameters_and_seed_give_the_same_bytes(lake, tracker, registered, reference):
+    found = reproduce(tracker, lake, registered + reference)
+    assert found.identical
+    assert "byte for byte" in str(found)
+    assert "again/training_set@0" in str(found)
+
+
+def test_another_seed_is_seen_in_the_bytes(lake, tracker, registered):
+    found = reproduce(tracker, lake, registered + "/3")
+    assert not found.identical
+    assert found.recorded_sha256 != found.reproduced_sha256
+    assert "other weights" in str(found)
+
+
+def test_other_code_is_refused_by_name(lake, tracker, registered, monkeypatch):
+    recorded = lineages.training_code()
+    monkeypatch.setattr("nofx_pipelines.promotion.reproduce.training_code", lambda: "0123456789ab")
+    with pytest.raises(CodeChanged, match=f"trained by code {recorded}, this is code 0123456789ab"):
+        reproduce(tracker, lake, registered)
+
+
+def test_an_unknown_model_is_named(lake, tracker, registered):
+    with pytest.raises(ModelNotFound, match="no version 44"):
+        reproduce(tracker, lake, f"{registered}/44")
