@@ -8,59 +8,24 @@ from typing import Any
 
 import dagster as dg
 
-from assets import (
-    anomalies,
-    anomaly_clusters,
-    anomaly_scores,
-    bars,
-    candidate_model,
-    champion,
-    features,
-    hpo_study,
-    ingestion,
-    jobs,
-    labels,
-    marl_policy,
-    marl_training,
-    mart,
-    nas_search,
-    online_features,
-    report,
-    signals,
-    training_set,
-)
+from assets import ingestion, jobs, mart, report
 from assets.investigation import critical_sensor, investigation_job
 from assets.progress import NAME, progress_logger
 from assets.schedules import close_schedule, revision_schedule
 from assets.sensors import champion_sensor, inbox_sensor
+from assets.stage import build_stage
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
 from nofx_pipelines.config_file import load_config, with_seed
 from nofx_pipelines.cores import cores
 from nofx_pipelines.errors import ConfigError
+from nofx_pipelines.graph import UNIVERSE_STAGES
+from nofx_pipelines.market.inbox import takes_files
 from resources.compute import ComputeResource
 from resources.engine import EngineResource
 from resources.lake import LakeResource
 from resources.online import OnlineStoreResource
 from resources.sources import SourcesResource
 from resources.tracker import TrackerResource
-
-STAGE_BUILDERS = (
-    bars.build,
-    features.build,
-    online_features.build,
-    anomaly_scores.build,
-    anomalies.build,
-    anomaly_clusters.build,
-    marl_training.build,
-    marl_policy.build,
-    labels.build,
-    training_set.build,
-    hpo_study.build,
-    nas_search.build,
-    candidate_model.build,
-    champion.build,
-    signals.build,
-)
 
 
 def configuration(home: Path) -> Config:
@@ -80,7 +45,7 @@ def build_definitions(config: Config, **overrides: Any) -> dg.Definitions:
             *(jobs.ingest_job(feed) for feed in feeds),
             *(jobs.universe_job(universe) for universe, _ in universes),
             *(jobs.close_job(universe, feed) for universe, feed in universes),
-            *(jobs.inbox_job(feed, _behind(config, feed)) for feed in feeds if _takes_files(feed)),
+            *(jobs.inbox_job(feed, _behind(config, feed)) for feed in feeds if takes_files(feed)),
             *(jobs.signals_job(universe) for universe, _ in universes),
             *(investigation_job(universe, feed, config.home) for universe, feed in universes),
             jobs.publish_job(),
@@ -90,7 +55,7 @@ def build_definitions(config: Config, **overrides: Any) -> dg.Definitions:
             *(revision_schedule(universe, feed, config.home, config.lake) for universe, feed in universes),
         ],
         sensors=[
-            *(inbox_sensor(feed, config.home) for feed in feeds if _takes_files(feed)),
+            *(inbox_sensor(feed, config.home) for feed in feeds if takes_files(feed)),
             *(critical_sensor(universe, config.lake) for universe, _ in universes),
             *(champion_sensor(universe, config.home) for universe, _ in universes),
         ],
@@ -141,12 +106,8 @@ def _ingestion(feeds: list[FeedConfig]) -> list[dg.AssetsDefinition]:
 
 
 def _universes(universes: list[tuple[UniverseConfig, FeedConfig]]) -> list[dg.AssetsDefinition]:
-    return [build(universe, feed) for universe, feed in universes for build in STAGE_BUILDERS]
+    return [build_stage(stage, universe, feed) for universe, feed in universes for stage in UNIVERSE_STAGES]
 
 
 def _behind(config: Config, feed: FeedConfig) -> list[UniverseConfig]:
     return [u for u in config.universes.values() if config.feed_of(u) == feed]
-
-
-def _takes_files(feed: FeedConfig) -> bool:
-    return all(link.kind == "files" for link in feed.sources)

@@ -9,7 +9,7 @@ from assets.outcome import StageOptions, decisions_markdown, materialized
 from assets.partitions import window_of
 from assets.stage import ingest_asset
 from nofx_pipelines.config import FeedConfig
-from nofx_pipelines.stages import ingest_version
+from nofx_pipelines.market.stages import ingest_version
 from resources.lake import LakeResource
 from resources.sources import SourcesResource
 

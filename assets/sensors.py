@@ -10,9 +10,9 @@ import dagster as dg
 from assets.jobs import inbox_job_name, signals_job_name
 from assets.partitions import keys_between
 from assets.schedules import RANGE_END, RANGE_START
-from nofx_pipelines.config import FeedConfig, SourceConfig, UniverseConfig
+from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.errors import NofxError
-from nofx_pipelines.market.inbox import file_key, inbox_files, inbox_folder
+from nofx_pipelines.market.inbox import file_key, inbox_files, inbox_folder, inbox_link
 
 
 def inbox_sensor(feed: FeedConfig, home: Path) -> dg.SensorDefinition:
@@ -87,7 +87,7 @@ def _spans(feed: FeedConfig, files: list[Path]) -> tuple[list[tuple[date, date]]
     spans, refused = [], []
     now = datetime.now(UTC)
     for file in files:
-        link = SourceConfig(kind="files", path=file)
+        link = inbox_link(feed, file)
         try:
             source = open_source(
                 link,

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import machine_table
+from nofx_pipelines.config import MarlConfig
 from nofx_pipelines.market.rules import LotRule, costs
 from nofx_pipelines.marl.environment import Step
 from nofx_pipelines.marl.panel import MarketPanel, Terms, build_panel
-from nofx_pipelines.marl.trading import TradingEnvironment
+from nofx_pipelines.marl.scenario import open_scenario
+from nofx_pipelines.marl.tasks.protocol import Floor
 
 STEPS, INSTRUMENTS, SESSIONS, SEED = 50, 30, 400, 7
 
@@ -65,7 +67,8 @@ def market() -> MarketPanel:
 
 def floor_rate(panel: MarketPanel, copies: int, device: str) -> float:
     """Steps of all copies a second, with legal random actions drawn outside the clock."""
-    floor = TradingEnvironment(panel.to(device), n_envs=copies, length=STEPS, span=(0, SESSIONS))
+    scenario = open_scenario(MarlConfig())
+    floor = scenario.training_floor(panel.to(device), n_envs=copies, length=STEPS, span=(0, SESSIONS))
     generator = torch.Generator(device=device).manual_seed(SEED)
     best = 0.0
     for _ in range(3):
@@ -79,7 +82,7 @@ def floor_rate(panel: MarketPanel, copies: int, device: str) -> float:
     return best
 
 
-def _timed(floor: TradingEnvironment, action: Tensor, device: str) -> tuple[float, Step]:
+def _timed(floor: Floor, action: Tensor, device: str) -> tuple[float, Step]:
     if device != "cpu":
         torch.cuda.synchronize()
     began = time.perf_counter()

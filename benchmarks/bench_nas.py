@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.timing import machine_table
 from nofx_pipelines.config import NasConfig
 from nofx_pipelines.models.dataset import Dataset
-from nofx_pipelines.models.networks.training import TrainingConfig
+from nofx_pipelines.models.networks.training_config import TrainingConfig
 from nofx_pipelines.models.window_columns import window_names
 from nofx_pipelines.nas.objective import Fidelity, NetworkObjective
 from nofx_pipelines.nas.search import run_search

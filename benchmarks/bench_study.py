@@ -27,10 +27,10 @@ from optuna.storages.journal import JournalFileBackend
 from benchmarks.timing import machine_table
 from nofx_pipelines.config import FoldConfig, SearchConfig
 from nofx_pipelines.hpo.objective import Objective
-from nofx_pipelines.hpo.space import gbdt_space
 from nofx_pipelines.hpo.study import run_study
 from nofx_pipelines.labels.folds import walk_forward
 from nofx_pipelines.lake.schemas import TRAINING_SET
+from nofx_pipelines.models.families.gbdt import gbdt_space
 from nofx_pipelines.search.fold_rows import FOLDS_USED, study_rows
 from nofx_pipelines.search.trials import Trial
 
@@ -65,7 +65,7 @@ def ours(rows: pl.DataFrame, folds: pl.DataFrame, workers: int, folder: Path) ->
     began = time.perf_counter()
     config = SearchConfig(trials=TRIALS, seed=SEED, workers=workers)
     result = run_study(
-        rows, folds, gbdt_space(), config, folder=folder, name="bench", clock=lambda: datetime.now(UTC)
+        rows, folds, "gbdt", config, folder=folder, name="bench", clock=lambda: datetime.now(UTC)
     )
     fitted = sum(round(share * FOLDS_USED) for share in result.trials["fidelity"].fill_null(1.0).to_list())
     return time.perf_counter() - began, fitted
@@ -98,7 +98,7 @@ def main() -> None:
     rows, folds = planted()
 
     def fresh() -> Objective:
-        return Objective(*study_rows(rows, folds), SEED)
+        return Objective("gbdt", *study_rows(rows, folds), SEED)
 
     fresh().evaluate(Trial(0, gbdt_space().first_params, (None,)))  # LightGBM is loaded, not timed
     with TemporaryDirectory() as name:

@@ -1,3 +1,3 @@
 """NOFX Pipelines: from raw bars to a registered model, as one graph of data assets."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,4 +1,7 @@
-"""The version of a stage's code: a hash of its sources, what they import from ours, and its settings."""
+"""The version of a stage's code: a hash of its sources, what they import from ours, and its settings.
+
+Of a module that is not ours, what it imports from its own top-level package counts too.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,8 @@ def closure(modules: tuple[str, ...]) -> frozenset[str]:
 def _imports(name: str) -> frozenset[str]:
     found: set[str] = set()
     package = name if _is_package(name) else name.rpartition(".")[0]
+    if _path(name).suffix != ".py":
+        return frozenset()  # compiled: its bytes are hashed
     for node in ast.walk(ast.parse(_path(name).read_bytes())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
@@ -66,22 +71,35 @@ def _imports(name: str) -> frozenset[str]:
                 )
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
-    return frozenset(m for m in found if m.split(".")[0] == PACKAGE and _exists(m))
+    counted = {PACKAGE, name.split(".")[0]}
+    return frozenset(m for m in found if m.split(".")[0] in counted and exists(m))
 
 
 @cache
-def _exists(name: str) -> bool:
-    try:
-        return _find(name) is not None
-    except ModuleNotFoundError:
-        return False
+def exists(name: str) -> bool:
+    """Whether there is a module of that dotted name; nothing is imported to see."""
+    return _find(name) is not None
 
 
 @cache
 def _find(name: str) -> Path | None:
-    # find_spec imports parent packages only, and ours are empty
-    spec = find_spec(name)
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+    """The file of a module; ``find_spec`` of a dotted name would import what stands above it."""
+    top, *inner = name.split(".")
+    spec = find_spec(top)
+    if spec is None:
+        return None
+    if not inner:
+        return Path(spec.origin) if spec.origin and Path(spec.origin).is_file() else None
+    for location in spec.submodule_search_locations or ():
+        base = Path(location, *inner)
+        # a package goes before a module of its name, compiled before text, as in Python's own search
+        compiled = [
+            file for end in ("so", "pyd") for file in sorted(base.parent.glob(f"{base.name}.*.{end}"))
+        ]
+        for file in (base / "__init__.py", *compiled, base.with_name(f"{base.name}.py")):
+            if file.is_file():
+                return file
+    return None
 
 
 def _path(name: str) -> Path:

@@ -12,9 +12,9 @@ import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 MARKETS = ("cn", "hk", "crypto")
@@ -25,16 +25,35 @@ Freq = Literal["1d", "1h", "30m", "15m", "5m", "1m"]
 Share = Annotated[float, Field(gt=0, lt=1, examples=[0.5])]
 Seed = Annotated[int, Field(ge=0, lt=2**32, examples=[7])]
 
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+"""Of a member: a built-in's, an installed package's, or ``"module:attribute"`` (`nofx_pipelines.plugins`)."""
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+OptionValue: TypeAlias = str | int | float | bool
+
 _FROZEN = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+def _sorted_items(value: object) -> object:
+    return tuple(sorted(value.items())) if isinstance(value, Mapping) else value
 
 
 @dataclass(frozen=True, config=_FROZEN)
 class SourceConfig:
     """One link of a feed's chain of sources."""
 
-    kind: Literal["simulated", "files"]
+    kind: Annotated[Name, Field(examples=["files"])]
     path: Path | None = None
     """A file or a folder, for ``files``."""
+    formats: tuple[Name, ...] = ()
+    """Of ``files``: formats that are tried before the built-in ones."""
+    options: Annotated[
+        tuple[tuple[str, OptionValue], ...],
+        BeforeValidator(_sorted_items),
+        Field(examples=["{ url = 'https://…' }"]),
+    ] = ()
+    """Of a plug-in: what it is opened with, a table in the file."""
+    plugins: Path | None = None
+    """The home's folder of plug-ins; set when the file is read."""
     instruments: Annotated[int, Field(ge=1, le=10_000, examples=[30])] = 30
     seed: Seed = 7
     signal: bool = True
@@ -68,10 +87,13 @@ class FeedConfig:
 
 @dataclass(frozen=True, config=_FROZEN)
 class LabelConfig:
-    """Horizon in bars; barriers at ± ``barrier_sigmas`` · sigma · sqrt(horizon)."""
+    """How far a label sees, in bars; barriers at ± ``barrier_sigmas`` · sigma · sqrt(horizon)."""
 
+    kind: Annotated[Name, Field(examples=["triple_barrier"])] = "triple_barrier"
+    """What is learned."""
     horizon: Annotated[int, Field(ge=1, le=1_000, examples=[5])] = 5
     sigma_bars: Annotated[int, Field(ge=2, le=10_000, examples=[20])] = 20
+    """Bars before its own that a label sees; sigma is taken over them."""
     barrier_sigmas: Annotated[float, Field(gt=0, le=20, examples=[1.0])] = 1.0
 
 
@@ -90,6 +112,7 @@ class SearchConfig:
     """The hyper-parameter search's budget."""
 
     trials: Annotated[int, Field(ge=1, le=100_000, examples=[30])] = 30
+    sampler: Annotated[Name, Field(examples=["tpe"])] = "tpe"
     workers: Annotated[int, Field(ge=1, le=256, examples=[2])] = 1
     batch: Annotated[int, Field(ge=1, le=256, examples=[4])] = 4
     """Trials asked together; the same batch and seed give the same trials on any machine."""
@@ -102,7 +125,7 @@ class NasConfig:
 
     trials: Annotated[int, Field(ge=0, le=100_000, examples=[20])] = 20
     """0: no search, the gradient boosting stands alone."""
-    strategy: Literal["evolution", "tpe", "random"] = "evolution"
+    strategy: Annotated[Name, Field(examples=["evolution"])] = "evolution"
     workers: Annotated[int, Field(ge=1, le=256, examples=[2])] = 1
     batch: Annotated[int, Field(ge=1, le=256, examples=[4])] = 4
     lookback: Annotated[int, Field(ge=1, le=32, examples=[10])] = 10
@@ -116,8 +139,14 @@ class NasConfig:
 
 @dataclass(frozen=True, config=_FROZEN)
 class AnomalyConfig:
-    """The alert budget of the anomaly detectors."""
+    """The anomaly detectors and their alert budget."""
 
+    detectors: Annotated[Names, Field(examples=[["robust_z", "rules"]])] = (
+        "robust_z",
+        "ewma",
+        "isolation_forest",
+        "rules",
+    )
     budget: Annotated[float, Field(gt=0, le=1, examples=[0.05])] = 0.05
     """Alerts an instrument and session, at most, on average."""
     seed: Seed = 7
@@ -127,7 +156,21 @@ class AnomalyConfig:
 class MarlConfig:
     """How the team of agents is trained."""
 
-    algorithm: Literal["mappo", "maddpg"] = "mappo"
+    algorithm: Annotated[Name, Field(examples=["mappo"])] = "mappo"
+    task: Annotated[Name, Field(examples=["trading"])] = "trading"
+    """The floor that they act on."""
+    roles: Annotated[Names, Field(examples=[["trend_follower", "risk_manager"]])] = (
+        "market_maker",
+        "trend_follower",
+        "mean_reversion",
+        "arbitrageur",
+        "hedger",
+        "sentiment_analyst",
+        "portfolio_manager",
+        "risk_manager",
+    )
+    rewards: Annotated[Names, Field(examples=[["role"]])] = ("role",)
+    """Added up for each agent and bar; ``role``: what each role itself is paid for."""
     iterations: Annotated[int, Field(ge=1, le=1_000_000, examples=[16])] = 16
     """Rollouts of every copy, each followed by an improvement."""
     envs: Annotated[int, Field(ge=2, le=65_536, examples=[64])] = 64
@@ -156,6 +199,15 @@ class OnlineConfig:
 class GateConfig:
     """What a candidate must pass to take ``@champion``."""
 
+    use: Annotated[Names, Field(examples=[["rank_ic_interval", "leak_check"]])] = (
+        "rank_ic_interval",
+        "paired_difference",
+        "net_sharpe",
+        "deflated_sharpe",
+        "fold_share",
+        "leak_check",
+    )
+    """The gates, in the order in which they are reported; ``leak_check`` is always among them."""
     confidence: Annotated[float, Field(ge=0.5, lt=1, examples=[0.95])] = 0.95
     deflated_sharpe: Annotated[float, Field(ge=0, le=1, examples=[0.95])] = 0.95
     fold_share: Annotated[float, Field(ge=0, le=1, examples=[0.6])] = 0.6
@@ -181,7 +233,9 @@ class UniverseConfig:
     market: Market
     freq: Freq
     members: Annotated[tuple[str, ...], Field(min_length=1, examples=[["all"]])] = ("all",)
-    features: Annotated[tuple[str, ...], Field(min_length=1, examples=[["technical"]])] = ("technical",)
+    features: Annotated[Names, Field(examples=[["technical"]])] = ("technical",)
+    families: Annotated[Names, Field(examples=[["ridge", "gbdt", "network"]])] = ("ridge", "gbdt", "network")
+    """Model families that contend; ``ridge`` is the baseline and always among them."""
     labels: LabelConfig = Field(default_factory=LabelConfig)
     folds: FoldConfig = Field(default_factory=FoldConfig)
     search: SearchConfig = Field(default_factory=SearchConfig)
@@ -193,6 +247,8 @@ class UniverseConfig:
     compute: ComputeConfig = Field(default_factory=ComputeConfig)
     refresh: Literal["weekly", "monthly", "always"] = "weekly"
     """The period within which searches and models count as fresh although bars came."""
+    plugins: Path | None = None
+    """The home's folder of plug-ins; set when the file is read."""
 
     @property
     def model_name(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from nofx_pipelines import plugins
 from nofx_pipelines.config import (
     FREQS,
     MARKETS,
@@ -21,6 +22,7 @@ from nofx_pipelines.config import (
     SourceConfig,
     UniverseConfig,
 )
+from nofx_pipelines.config_members import MEMBER_KEYS
 from nofx_pipelines.errors import ConfigError
 
 FILE_NAME = "nofx.toml"
@@ -34,12 +36,13 @@ def default_config(home: Path) -> Config:
     >>> sorted(default_config(Path(".")).universes)
     ['cn', 'crypto', 'hk']
     """
-    source = SourceConfig(kind="simulated")
+    folder = home / plugins.FOLDER
+    source = SourceConfig(kind="simulated", plugins=folder)
     feeds = {
         (m, "1d"): FeedConfig(market=m, freq="1d", sources=(source,), start=DEFAULT_START, end=DEFAULT_END)  # type: ignore[arg-type]
         for m in MARKETS
     }
-    universes = {m: UniverseConfig(name=m, market=m, freq="1d") for m in MARKETS}  # type: ignore[arg-type]
+    universes = {m: UniverseConfig(name=m, market=m, freq="1d", plugins=folder) for m in MARKETS}  # type: ignore[arg-type]
     return Config(home=home, feeds=feeds, universes=universes)
 
 
@@ -70,12 +73,13 @@ def parse_config(text: str, *, home: Path, file: Path | str = FILE_NAME) -> Conf
     for key in document:
         if key not in _TOP:
             raise source.refuse((key,), key, f"a section is one of {', '.join(_TOP)}", "[universes.cn]")
-    feeds = dict(_feeds(document.get("markets", {}), source))
-    universes = dict(_universes(document.get("universes", {}), feeds, source))
+    folder = home / plugins.FOLDER
+    feeds = dict(_feeds(document.get("markets", {}), source, folder))
+    universes = dict(_universes(document.get("universes", {}), feeds, source, folder))
     return Config(home=home, feeds=feeds, universes=universes)
 
 
-def _feeds(section: Any, source: _Source) -> list[tuple[tuple[str, str], FeedConfig]]:
+def _feeds(section: Any, source: _Source, folder: Path) -> list[tuple[tuple[str, str], FeedConfig]]:
     found = []
     for market, by_freq in source.tables(section, ("markets",)):
         if market not in MARKETS:
@@ -93,14 +97,22 @@ def _feeds(section: Any, source: _Source) -> list[tuple[tuple[str, str], FeedCon
                 raise source.refuse(
                     (*path, "end"), feed.end, f"the end comes after the start {feed.start}", "2026-01-01"
                 )
-            _check_sources(feed, path, source)
-            found.append(((market, freq), feed))
+            _check_sources(feed, path, source, folder)
+            links = tuple(replace(link, plugins=folder) for link in feed.sources)
+            found.append(((market, freq), replace(feed, sources=links)))
     return found
 
 
-def _check_sources(feed: FeedConfig, path: tuple[str, ...], source: _Source) -> None:
+def _check_sources(feed: FeedConfig, path: tuple[str, ...], source: _Source, folder: Path) -> None:
+    for link in feed.sources:
+        _known(source, (*path, "sources"), "sources", [link.kind], folder)
+        _known(source, (*path, "sources"), "formats", link.formats, folder)
+        if link.formats and link.kind != "files":
+            raise source.refuse(
+                (*path, "sources"), link.kind, "formats are read by a files source only", 'kind = "files"'
+            )
     kinds = {link.kind for link in feed.sources}
-    if len(kinds) > 1:
+    if "simulated" in kinds and len(kinds) > 1:
         raise source.refuse(
             (*path, "sources"), sorted(kinds), "simulated and real bars do not share a feed", 'kind = "files"'
         )
@@ -117,7 +129,7 @@ def _check_sources(feed: FeedConfig, path: tuple[str, ...], source: _Source) -> 
 
 
 def _universes(
-    section: Any, feeds: Mapping[tuple[str, str], FeedConfig], source: _Source
+    section: Any, feeds: Mapping[tuple[str, str], FeedConfig], source: _Source, folder: Path
 ) -> list[tuple[str, UniverseConfig]]:
     found = []
     for name, body in source.tables(section, ("universes",)):
@@ -137,8 +149,50 @@ def _universes(
                 "a market's name is only used by a universe of that market",
                 f'market = "{name}"',
             )
-        found.append((name, universe))
+        found.append((name, replace(_with_members(universe, path, source, folder), plugins=folder)))
     return found
+
+
+_ALWAYS = {"families": "ridge", "gates": "leak_check"}
+"""What a universe cannot do without."""
+
+
+def _with_members(
+    universe: UniverseConfig, path: tuple[str, ...], source: _Source, folder: Path
+) -> UniverseConfig:
+    """The universe with its members' names checked, and aliases resolved."""
+    for kind, section, key in MEMBER_KEYS:
+        owner = getattr(universe, section) if section else universe
+        value = getattr(owner, key)
+        where = (*path, *filter(None, [section]), key)
+        names = _known(source, where, kind, [value] if isinstance(value, str) else value, folder)
+        always = _ALWAYS.get(kind)
+        if always is not None and always not in names:
+            example = f"{key} = {_toml([always, *names])}"
+            raise source.refuse(where, value, f"{always} is always among them", example)
+        changed: dict[str, Any] = {key: names[0] if isinstance(value, str) else names}
+        if section:
+            changed = {section: replace(owner, **changed)}
+        universe = replace(universe, **changed)
+    return universe
+
+
+def _known(
+    source: _Source, path: tuple[str, ...], kind: str, names: Sequence[str], folder: Path
+) -> tuple[str, ...]:
+    """The names with aliases resolved; ConfigError for an unknown one, and for one that stands twice."""
+    resolved: list[str] = []
+    for name in names:
+        try:
+            member = plugins.find(kind, name, folder).name
+        except ConfigError as error:
+            raise source.refuse(path, name, error.problem, error.hint or "", verb="see") from error
+        if member in resolved:
+            raise source.refuse(
+                path, list(names), f"{name} stands there twice", f"{path[-1]} = {_toml([name])}"
+            )
+        resolved.append(member)
+    return tuple(resolved)
 
 
 class _Source:
@@ -157,6 +211,11 @@ class _Source:
         return list(section.items())
 
     def build(self, cls: type[Any], body: dict[str, Any], path: tuple[str, ...]) -> Any:
+        if "plugins" in body:
+            rule = f"a key is one of {', '.join(_keys(cls, []))}"
+            raise self.refuse(
+                (*path, "plugins"), body["plugins"], rule, "a file in the home's folder plugins"
+            )
         try:
             return TypeAdapter(cls).validate_python(body)
         except ValidationError as error:
@@ -167,12 +226,14 @@ class _Source:
             )
             raise self.refuse((*path, *keys), first.get("input"), rule, _example(cls, keys)) from error
 
-    def refuse(self, path: Sequence[str], value: Any, rule: str, example: str) -> ConfigError:
+    def refuse(
+        self, path: Sequence[str], value: Any, rule: str, example: str, verb: str = "write, for example,"
+    ) -> ConfigError:
         where = f"{self.file}:{self.line(path)}"
         return ConfigError(
             f"{where}: {'.'.join(path)} = {value!r}: {rule}",
             kept="nothing was run",
-            hint=f"write, for example, {example}",
+            hint=f"{verb} {example}",
         )
 
     def line(self, path: Sequence[str]) -> int:
@@ -199,7 +260,7 @@ def _keys(cls: Any, inner: Sequence[str]) -> list[str]:
     for name in inner:
         known = fields(cls) if is_dataclass(cls) else ()
         cls = next((_dataclass_of(f.type) for f in known if f.name == name), None)
-    return [f.name for f in fields(cls) if f.name not in ("name",)] if is_dataclass(cls) else []
+    return [f.name for f in fields(cls) if f.name not in ("name", "plugins")] if is_dataclass(cls) else []
 
 
 def _dataclass_of(annotation: Any) -> Any:
@@ -246,7 +307,7 @@ def render_universe(universe: UniverseConfig) -> str:
         value = getattr(universe, f.name)
         if is_dataclass(value):
             nested.append((f.name, value))
-        elif f.name != "name":
+        elif f.name not in ("name", "plugins"):
             lines.append(f"{f.name} = {_toml(value)}")
     for name, value in nested:
         lines += ["", f"[universes.{universe.name}.{name}]"]
@@ -256,10 +317,12 @@ def render_universe(universe: UniverseConfig) -> str:
 
 
 def _inline(link: SourceConfig) -> str:
-    shown = (
-        ["kind", "path"] if link.kind == "files" else ["kind", "instruments", "seed", "signal", "anomalies"]
-    )
-    return "{ " + ", ".join(f"{name} = {_toml(getattr(link, name))}" for name in shown) + " }"
+    own = {"files": ["path"], "simulated": ["instruments", "seed", "signal", "anomalies"]}
+    parts = [f"{name} = {_toml(getattr(link, name))}" for name in ("kind", *own.get(link.kind, []))]
+    parts += [f"formats = {_toml(link.formats)}"] if link.formats else []
+    options = ", ".join(f"{name} = {_toml(value)}" for name, value in link.options)
+    parts += [f"options = {{ {options} }}"] if options else []
+    return "{ " + ", ".join(parts) + " }"
 
 
 def _toml(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 NofxError
 ├── ConfigError            nofx.toml or a command-line value breaks a rule
+├── PluginError            a user's member does not import, raises or returns what it must not
 ├── DataError              input that cannot be used
 │   ├── UnrecognisedFile   no reader knows these columns
 │   ├── CorruptFile        truncated, not decompressible, not text
@@ -43,6 +44,10 @@ class NofxError(Exception):
 
 class ConfigError(NofxError):
     """nofx.toml or a command-line value breaks a rule."""
+
+
+class PluginError(NofxError):
+    """A user's member does not import, raises, or returns what it must not; the message names it."""
 
 
 class DataError(NofxError):

@@ -8,19 +8,22 @@ those of the stages above it, are the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Any
 
 import polars as pl
 
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
+from nofx_pipelines.graph import UNIVERSE_STAGES
 from nofx_pipelines.lake.incremental import fingerprint
 from nofx_pipelines.lake.stamps import fresh
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.inbox import with_inbox
-from nofx_pipelines.stages import STAGES, UNIVERSE_STAGES, Stage, ingest_version
+from nofx_pipelines.market.stages import ingest_version
+from nofx_pipelines.stages import Extent, Stage, StageRun
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,14 @@ def plan_universe(
 ) -> list[StageState]:
     """The state of each stage of ``universe``, in the graph's order."""
     states: dict[str, StageState] = {}
+    extent = Extent(lake, universe, feed, start, end, now)
     for stage in UNIVERSE_STAGES:
-        above = [name for name in stage.upstream if not states[name].fresh]
+        above = [each.stage.name for each in stage.reads if not states[each.stage.name].fresh]
         if force:
             state = _stale(universe, stage, "forced")
         elif stage.by_session:
             waiting = "" if feed_fresh else feed.source_bars
-            above = above or ([waiting] if waiting else [])
-            state = _by_session(lake, feed, universe, stage, start, end, now, above)
+            state = _by_session(stage, extent, above or ([waiting] if waiting else []))
         else:
             state = whole_state(lake, universe, stage, now=now, above=above)
         states[stage.name] = state
@@ -95,35 +98,22 @@ def stage_inputs(lake: Lake, universe: UniverseConfig, stage: Stage) -> str:
     A searched stage's is ``CONTENT/CODE``, with the code version of all stages above: it tells new data,
     which may wait for the next refresh, from changed code or settings, which may not.
     """
-    if stage.name == "training_set":
-        from nofx_pipelines.labels.training_set import training_inputs
-
-        return training_inputs(lake, universe)
-    if stage.name == "anomaly_clusters":
-        from nofx_pipelines.anomaly.refresh import cluster_inputs
-
-        return cluster_inputs(lake, universe)
-    content = fingerprint(lake.table(universe.name, STAGES[name].table) for name in stage.upstream)
+    if stage.table_inputs is not None:
+        return stage.table_inputs(lake, universe)
+    content = fingerprint(lake.table(universe.name, each.stage.table) for each in stage.reads)
     return f"{content}/{stage.version_above(universe)}" if stage.searched else content
 
 
-def _by_session(
-    lake: Lake,
-    feed: FeedConfig,
-    universe: UniverseConfig,
-    stage: Stage,
-    start: date,
-    end: date,
-    now: datetime,
-    above: list[str],
-) -> StageState:
+def _by_session(stage: Stage, extent: Extent, above: list[str]) -> StageState:
+    universe = extent.universe
     if above:
         return _stale(universe, stage, f"{', '.join(above)} will change")
-    table = lake.table(universe.name, stage.table)
+    table = extent.lake.table(universe.name, stage.table)
     if not table.exists():
         return _stale(universe, stage, "never materialised")
+    assert stage.session_inputs is not None
     version, stamps = stage.version(universe), table.stamps()
-    inputs = _session_inputs(lake, feed, universe, stage, start, end, now)
+    inputs = stage.session_inputs(extent)
     stale = [day for day, value in inputs.items() if not fresh(stamps.get(day), version, value)]
     if not stale:
         return StageState(universe.name, stage.name, True, "fresh")
@@ -131,39 +121,6 @@ def _by_session(
     code = any(day in stamps and stamps[day].code_version != version for day in stale)
     why = "new sessions" if new == len(stale) else "code or settings changed" if code else "inputs changed"
     return StageState(universe.name, stage.name, False, f"{why}: {len(stale)} sessions", len(stale))
-
-
-def _session_inputs(
-    lake: Lake,
-    feed: FeedConfig,
-    universe: UniverseConfig,
-    stage: Stage,
-    start: date,
-    end: date,
-    now: datetime,
-) -> Mapping[date, str]:
-    """What each session of the stage would be computed from, by the stage's own rule."""
-    match stage.name:
-        case "bars":
-            from nofx_pipelines.market.bars import bars_inputs
-
-            return bars_inputs(lake, universe, feed, start=start, end=end, now=now)
-        case "features":
-            from nofx_pipelines.features.execution.refresh import feature_inputs
-
-            return feature_inputs(lake, universe, feed, start, end)
-        case "anomaly_scores":
-            from nofx_pipelines.anomaly.refresh import score_inputs
-
-            return score_inputs(lake, universe, start=start, end=end)
-        case "labels":
-            from nofx_pipelines.labels.refresh import label_inputs
-
-            return label_inputs(lake, universe, start=start, end=end, known_until=now)
-        case _:
-            from nofx_pipelines.promotion.signals import signal_inputs
-
-            return signal_inputs(lake, universe)
 
 
 def whole_state(
@@ -176,30 +133,32 @@ def whole_state(
         return _stale(universe, stage, "never materialised")
     if stamp.code_version != stage.version(universe):
         return _stale(universe, stage, "code or settings changed")
-    if stage.name == "training_set" and not _leak_free(lake, universe):
-        return _stale(universe, stage, "its leak check did not pass")
-    lacking = _lacking_online(lake, universe) if stage.name == "online_features" else None
-    if lacking is not None:
-        return _stale(universe, stage, lacking)
+    reason = stage.why_stale(lake, universe)
+    if reason is not None:
+        return _stale(universe, stage, reason)
     content, _, code_above = stage_inputs(lake, universe, stage).partition("/")
-    known, _, code_known = stamp.inputs.partition("/")
-    if not above and content == known:
+    recorded, _, recorded_code = stamp.inputs.partition("/")
+    if not above and content == recorded:
         return StageState(universe.name, stage.name, True, "fresh")
-    if stage.searched and code_above == code_known and _waits(table, universe, now):
+    if stage.searched and code_above == recorded_code and _waits(table, universe, now):
         return StageState(universe.name, stage.name, True, f"fresh until its {universe.refresh} refresh")
     return _stale(universe, stage, f"{', '.join(above)} will change" if above else "inputs changed")
 
 
-def _leak_free(lake: Lake, universe: UniverseConfig) -> bool:
-    from nofx_pipelines.leakcheck.refresh import leak_check_passed
+def bring_up_to_date(stage: Stage, run: StageRun) -> tuple[Any, str | None]:
+    """Compute what of ``stage`` is not fresh, all of it where ``run.force`` is set.
 
-    return leak_check_passed(lake, universe) is True
-
-
-def _lacking_online(lake: Lake, universe: UniverseConfig) -> str | None:
-    from nofx_pipelines.features.online.refresh import why_not_handed_over
-
-    return why_not_handed_over(lake, lake.root.parent, universe)
+    Gives what the computation gives, or the same read from the tables where they are fresh, and why a
+    whole table was written or left alone (None for a stage that decides session by session).
+    """
+    stamped = replace(run, code_version=stage.version(run.universe))
+    if stage.stored is None:
+        return stage.compute(stamped), None
+    state = whole_state(run.lake, run.universe, stage, now=run.now)
+    if state.fresh and not run.force:
+        return stage.stored(run.lake, run.universe), state.reason
+    inputs = stage_inputs(run.lake, run.universe, stage)
+    return stage.compute(replace(stamped, inputs=inputs)), state.reason
 
 
 def _waits(table: LakeTable, universe: UniverseConfig, now: datetime) -> bool:

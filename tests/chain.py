@@ -20,11 +20,13 @@ from nofx_pipelines.config import (
     SourceConfig,
     UniverseConfig,
 )
+from nofx_pipelines.graph import STAGES
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
-from nofx_pipelines.plan import StageState, plan_feed, plan_universe, stage_inputs
+from nofx_pipelines.market.stages import ingest_version
+from nofx_pipelines.plan import StageState, bring_up_to_date, plan_feed, plan_universe
 from nofx_pipelines.registry.tracking import Tracker
-from nofx_pipelines.stages import STAGES, ingest_version
+from nofx_pipelines.stages import StageRun
 
 LONG_AFTER = datetime(2025, 6, 2, 3, 4, tzinfo=UTC)
 
@@ -93,11 +95,30 @@ class Chain:
         ran = []
         for name in STAGES:
             if not self.plan()[name].fresh:
-                getattr(self, f"_{name}")(self._stamp(name))
+                self.compute(name)
                 ran.append(name)
             if name == until:
                 break
         return ran
+
+    def compute(self, name: str, **options: Any) -> Any:
+        """One stage as its asset runs it; what its computation gives."""
+        run = StageRun(
+            lake=self.lake,
+            universe=self.universe,
+            feed=self.feed,
+            **self._span(),
+            now=self.now,
+            home=self.home,
+            run_id="run",
+            open_tracker=lambda: self.tracker,
+            **options,
+        )
+        return bring_up_to_date(STAGES[name], run)[0]
+
+    def stamp(self, name: str) -> dict[str, str]:
+        """What a stage's commits are stamped with."""
+        return {"run_id": "run", "code_version": STAGES[name].version(self.universe)}
 
     def versions(self) -> dict[str, int | None]:
         """The version of every table of the home."""
@@ -106,95 +127,6 @@ class Chain:
     def _span(self) -> dict[str, date]:
         assert self.feed.end is not None
         return {"start": self.feed.start, "end": self.feed.end}
-
-    def _stamp(self, name: str) -> dict[str, str]:
-        return {"run_id": "run", "code_version": STAGES[name].version(self.universe)}
-
-    def _inputs(self, name: str) -> str:
-        return stage_inputs(self.lake, self.universe, STAGES[name])
-
-    def _bars(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.market.bars import refresh_bars
-
-        refresh_bars(self.lake, self.universe, self.feed, **self._span(), now=self.now, **stamp)
-
-    def _features(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.features.execution.refresh import refresh_features
-
-        refresh_features(self.lake, self.universe, **self._span(), **stamp)
-
-    def _online_features(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.features.online.refresh import hand_over
-
-        inputs = self._inputs("online_features")
-        hand_over(self.lake, self.home, self.universe, inputs=inputs, now=self.now, **stamp)
-
-    def _anomaly_scores(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.anomaly.refresh import refresh_scores
-
-        refresh_scores(self.lake, self.universe, self.tracker, **self._span(), **stamp)
-
-    def _anomalies(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.anomaly.refresh import refresh_events
-
-        refresh_events(self.lake, self.universe, inputs=self._inputs("anomalies"), **stamp)
-
-    def _anomaly_clusters(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.anomaly.refresh import refresh_clusters
-
-        refresh_clusters(self.lake, self.universe, **stamp)
-
-    def _marl_training(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.marl.refresh import refresh_training
-
-        inputs = self._inputs("marl_training")
-        refresh_training(self.lake, self.tracker, self.universe, inputs=inputs, **stamp)
-
-    def _marl_policy(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.marl.registration import refresh_policy
-
-        inputs = self._inputs("marl_policy")
-        refresh_policy(self.lake, self.tracker, self.universe, inputs=inputs, now=self.now, **stamp)
-
-    def _labels(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.labels.refresh import refresh_labels
-
-        refresh_labels(self.lake, self.universe, **self._span(), known_until=self.now, **stamp)
-
-    def _training_set(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.labels.training_set import refresh_training_set
-        from nofx_pipelines.leakcheck.refresh import refresh_leak_check
-
-        refresh_training_set(self.lake, self.universe, **stamp)
-        refresh_leak_check(self.lake, self.universe, **stamp)
-
-    def _hpo_study(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.hpo.refresh import refresh_study
-
-        refresh_study(self.lake, self.tracker, self.universe, inputs=self._inputs("hpo_study"), **stamp)
-
-    def _nas_search(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.nas.refresh import refresh_search
-
-        refresh_search(self.lake, self.tracker, self.universe, inputs=self._inputs("nas_search"), **stamp)
-
-    def _candidate_model(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.promotion.candidate import refresh_candidate
-
-        inputs = self._inputs("candidate_model")
-        refresh_candidate(self.lake, self.tracker, self.universe, inputs=inputs, **stamp)
-
-    def _champion(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.promotion.champion import refresh_champion
-
-        inputs = self._inputs("champion")
-        refresh_champion(self.lake, self.tracker, self.universe, inputs=inputs, now=self.now, **stamp)
-
-    def _signals(self, stamp: dict[str, str]) -> None:
-        from nofx_pipelines.promotion.signals import refresh_signals
-
-        champion = self.tracker.load(f"{self.universe.model_name}@champion")
-        refresh_signals(self.lake, self.universe, champion, **stamp)
 
 
 def small_chain(home: Path) -> Chain:

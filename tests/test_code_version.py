@@ -35,7 +35,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget() -> None:
-    for function in (subject.closure, subject._imports, subject._exists, subject._find, subject._source_hash):
+    for function in (subject.closure, subject._imports, subject.exists, subject._find, subject._source_hash):
         function.cache_clear()
 
 
@@ -71,3 +71,37 @@ def test_settings_are_part_of_the_version() -> None:
         for h in (5, 5, 10)
     }
     assert len(versions) == 2
+
+
+def test_nothing_is_imported_to_see_what_a_module_imports(package: Path) -> None:
+    (package / "loud.py").write_text("raise SystemExit('imported')\n")
+    (package / "a.py").write_text("from fakepkg.loud import NAME\nfrom fakepkg.inner import b\n")
+    forget()
+    assert subject.closure(("fakepkg.a",)) >= {"fakepkg.loud", "fakepkg.inner.b"}
+    assert not subject.exists("fakepkg.loud.NAME")
+    assert not subject.exists("fakepkg.absent")
+    assert not subject.exists("no_such_package.module")
+
+
+def test_a_package_goes_before_a_module_of_its_name_and_compiled_before_text(package: Path) -> None:
+    (package / "twice.py").write_text("X = 1\n")
+    (package / "twice").mkdir()
+    (package / "twice" / "__init__.py").write_text("")
+    (package / "fast.py").write_text("X = 1\n")
+    (package / "fast.cpython-311-x86_64-linux-gnu.so").write_bytes(b"\x7fELF")
+    forget()
+    assert subject._path("fakepkg.twice") == package / "twice" / "__init__.py"
+    before = subject.code_version(["fakepkg.fast"])
+    (package / "fast.cpython-311-x86_64-linux-gnu.so").write_bytes(b"\x7fELF2")
+    forget()
+    assert subject.code_version(["fakepkg.fast"]) != before
+
+
+def test_what_a_module_of_somebody_else_imports_from_its_own_package_counts(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "PACKAGE", "nofx_pipelines")
+    (package / "a.py").write_text("import json\nfrom fakepkg import c\nfrom nofx_pipelines import errors\n")
+    forget()
+    assert subject.closure(("fakepkg.a",)) >= {"fakepkg.a", "fakepkg.c", "nofx_pipelines.errors"}
+    assert "json" not in subject.closure(("fakepkg.a",))

@@ -36,6 +36,7 @@ sources = st.one_of(
     st.builds(
         SourceConfig,
         kind=st.just("simulated"),
+        plugins=st.just(HOME / "plugins"),
         instruments=st.integers(1, 500),
         seed=st.integers(0, 2**32 - 1),
         signal=st.booleans(),
@@ -44,6 +45,9 @@ sources = st.one_of(
     st.builds(
         SourceConfig,
         kind=st.just("files"),
+        plugins=st.just(HOME / "plugins"),
+        formats=st.sampled_from([(), ("binance",)]),
+        options=st.just((("a", 1), ("b", "x"))),
         path=st.text("ab c\"\\'é/", min_size=1, max_size=12).map(
             lambda text: Path("/data") / text.strip("/")
         ),
@@ -65,6 +69,7 @@ def configs(draw: st.DrawFn) -> Config:
         labels=LabelConfig(horizon=draw(st.integers(1, 1000)), barrier_sigmas=draw(st.floats(0.1, 20))),
         folds=FoldConfig(count=draw(st.integers(2, 50)), test_fraction=draw(st.floats(0.01, 0.99))),
         search=SearchConfig(trials=draw(st.integers(1, 1000))),
+        plugins=HOME / "plugins",
     )
     return Config(home=HOME, feeds={(market, freq): feed}, universes={universe.name: universe})
 
@@ -85,18 +90,18 @@ def test_without_a_file_three_simulated_universes(tmp_path: Path) -> None:
         (
             "horizon = 5",
             "horizon = 0",
-            32,
+            34,
             ["labels.horizon = 0", "greater than or equal to 1", "horizon = 5"],
         ),
-        ("horizon = 5", "horizn = 5", 32, ["labels.horizn", "a key is one of horizon"]),
+        ("horizon = 5", "horizn = 5", 34, ["labels.horizn", "a key is one of kind, horizon"]),
         ('market = "cn"', 'market = "us"', 25, ["'us'", "'cn', 'hk' or 'crypto'", 'market = "cn"']),
         ("[markets.cn.1d]", "[markets.cn.2d]", 3, ["'2d'", "1d, 1h, 30m, 15m, 5m, 1m"]),
         ("[markets.cn.1d]", "[markets.us.1d]", 3, ["'us'", "cn, hk, crypto"]),
         ("[markets.cn.1d]", "[market.cn.1d]", 3, ["'market'", "markets, universes"]),
-        ("trials = 30", 'trials = "many"', 42, ["search.trials = 'many'", "valid integer", "trials = 30"]),
+        ("trials = 30", 'trials = "many"', 44, ["search.trials = 'many'", "valid integer", "trials = 30"]),
         ("start = 2023-01-01", "start = 2027-01-01", 5, ["2026", "after the start 2027-01-01"]),
         ("instruments = 30", "instruments = -1", 6, ["instruments = -1", "greater than or equal to 1"]),
-        ('kind = "simulated"', 'kind = "kafka"', 6, ["'kafka'", "'simulated' or 'files'"]),
+        ('kind = "simulated"', 'kind = "kafka"', 6, ["'kafka'", "known are files, simulated"]),
         ('kind = "simulated"', 'kind = "files"', 6, ["names a path"]),
         ("[universes.cn]", "[universes.hk]\nmarket = 1\n[universes.cn]", 24, []),
         ("[universes.cn]", '[universes."../../x"]', 24, ["../../x", "pattern"]),

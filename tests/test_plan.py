@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from nofx_pipelines.config import FoldConfig, LabelConfig, MarlConfig, SearchConfig
+from nofx_pipelines.graph import STAGES
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.session_checks import previous_close_window
-from nofx_pipelines.stages import STAGES
 from tests.chain import Chain, small_chain
 
 EVERY = list(STAGES)

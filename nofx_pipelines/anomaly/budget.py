@@ -18,11 +18,11 @@ _ENOUGH = 100
 """Instrument-sessions below which the budget says nothing yet."""
 
 
-def thresholds(loudest: pl.DataFrame, budget: float, bars: int) -> pl.DataFrame:
+def thresholds(max_scores: pl.DataFrame, budget: float, bars: int) -> pl.DataFrame:
     """-log10 p that a bar of each session must reach for an alert.
 
-    ``loudest``: session_date, instrument_id, score (the largest of the session). ``budget``: alerts that an
-    instrument may have in a session, on average; ``bars``: bars of a session, which say what keeps it as
+    ``max_scores``: session_date, instrument_id, score (the largest of the session). ``budget``: alerts that
+    an instrument may have in a session, on average; ``bars``: bars of a session, which say what keeps it as
     long as little is past. Returns session_date and threshold; a session's own scores have no part in it.
 
     >>> from datetime import date
@@ -32,7 +32,10 @@ def thresholds(loudest: pl.DataFrame, budget: float, bars: int) -> pl.DataFrame:
     [3.0, 9.45]
     """
     by_session = (
-        loudest.drop_nulls("score").group_by("session_date").agg(pl.col("score").sort()).sort("session_date")
+        max_scores.drop_nulls("score")
+        .group_by("session_date")
+        .agg(pl.col("score").sort())
+        .sort("session_date")
     )
     days, scores = by_session["session_date"].to_list(), by_session["score"].to_list()
     found = []

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from nofx_pipelines.anomaly.explanation import VECTOR
+from nofx_pipelines.anomaly.conditioning import NAMES
 from nofx_pipelines.anomaly.panel import Floats, Ints
 from nofx_pipelines.lake.schemas import ANOMALY_CLUSTERS
 
@@ -24,27 +24,36 @@ _NAMED = 0.35
 """Share of a centre's length from which a feature is part of the cluster's name."""
 
 
-def find_clusters(events: pl.DataFrame, vectors: pl.DataFrame) -> tuple[pl.DataFrame, Mapping[str, str]]:
-    """The clusters (ANOMALY_CLUSTERS) of ``events`` (ANOMALIES) and each member's cluster by anomaly_id.
+def find_clusters(
+    events: pl.DataFrame, vectors: pl.DataFrame, names: Sequence[str]
+) -> tuple[pl.DataFrame, Mapping[str, str]]:
+    """The clusters (ANOMALY_CLUSTERS) of anomalies and each member's cluster by anomaly_id.
 
-    ``vectors``: anomaly_id and vector, see ``explanation.VECTOR``. Events that are like no others belong
-    to none. ``events.cluster_id`` says what they were known under before.
+    Parameters
+    ----------
+    events
+        ANOMALIES; ``cluster_id`` says what they were known under before. Those that are like no others belong
+        to no cluster.
+    vectors
+        anomaly_id and vector.
+    names
+        What a vector holds, features first; see `vector_names`.
     """
     rows = events.join(vectors, on="anomaly_id", how="inner").sort("ts_start", "anomaly_id")
     labels = _labels(directions(rows["vector"].to_list()))
     members = [np.flatnonzero(labels == label) for label in range(int(labels.max(initial=-1)) + 1)]
-    found = [_cluster(rows, part) for part in members]
+    clusters = [_cluster(rows, part, names) for part in members]
     ids = stable_ids(
-        [[rows["cluster_id"][int(k)] for k in part] for part in members], [c["exemplar"] for c in found]
+        [[rows["cluster_id"][int(k)] for k in part] for part in members], [c["exemplar"] for c in clusters]
     )
     assigned = {rows["anomaly_id"][int(k)]: ids[c] for c, part in enumerate(members) for k in part}
-    listed = [{"cluster_id": ids[c], **cluster} for c, cluster in enumerate(found)]
+    listed = [{"cluster_id": ids[c], **cluster} for c, cluster in enumerate(clusters)]
     return pl.DataFrame(listed, schema=ANOMALY_CLUSTERS.columns, orient="row"), assigned
 
 
 def directions(vectors: Sequence[Sequence[float]]) -> Floats:
     """``vectors`` scaled to length one, ``[E, V]``; a zero vector stays."""
-    x = np.array(vectors, dtype=np.float64).reshape(-1, len(VECTOR))
+    x = np.array(vectors, dtype=np.float64).reshape(len(vectors), len(vectors[0]) if vectors else 0)
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
 
@@ -68,21 +77,19 @@ def stable_ids(known: Sequence[Sequence[str | None]], exemplars: Sequence[str]) 
     return [chosen.get(c, fresh[c]) for c in range(len(known))]
 
 
-def name_of(centre: Sequence[float]) -> str:
+def name_of(centre: Sequence[float], names: Sequence[str]) -> str:
     """What a centre's loudest features do.
 
-    >>> name_of([0.0] * 4 + [0.9, -0.4] + [0.0] * 8)
+    >>> name_of([0.0] * 4 + [0.9, -0.4] + [0.0] * 3, [*NAMES, "stale"])
     'volume up, trade_size down'
     """
     order = sorted(range(len(centre)), key=lambda k: -abs(centre[k]))
     length = float(np.linalg.norm(centre)) or 1.0
-    said = [k for k in order if abs(centre[k]) >= _NAMED * length][:3]
-    return ", ".join(_said(VECTOR[k], centre[k], k) for k in said) or "mixed"
+    loudest = [k for k in order if abs(centre[k]) >= _NAMED * length][:3]
+    return ", ".join(_change(names[k], centre[k], k) for k in loudest) or "mixed"
 
 
-def _said(name: str, value: float, place: int) -> str:
-    from nofx_pipelines.anomaly.conditioning import NAMES
-
+def _change(name: str, value: float, place: int) -> str:
     return f"{name} {'up' if value > 0 else 'down'}" if place < len(NAMES) else name
 
 
@@ -96,13 +103,13 @@ def _labels(x: Floats) -> Ints:
     return np.asarray(model.fit_predict(x), dtype=np.int64)
 
 
-def _cluster(rows: pl.DataFrame, members: Ints) -> dict[str, Any]:
+def _cluster(rows: pl.DataFrame, members: Ints, names: Sequence[str]) -> dict[str, Any]:
     part = rows[members]
     x = directions(part["vector"].to_list())
     centre = x.mean(axis=0)
     nearest = int(np.argmin(np.square(x - centre).sum(axis=1)))
     return {
-        "name": name_of(centre.tolist()),
+        "name": name_of(centre.tolist(), names),
         "n": part.height,
         "exemplar": part["anomaly_id"][nearest],
         "centre": centre.tolist(),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nofx_pipelines.anomaly.panel import Floats, Panel
-from nofx_pipelines.anomaly.windows import Lookback, Norm, Tape, usual
+from nofx_pipelines.anomaly.windows import Lookback, Norm, TradedBars, usual
 
 CROSS_SECTION = 5
 """Instruments below which nothing is said about a cross-section."""
@@ -76,21 +76,21 @@ class Conditioned:
         return Conditioned(*(cube[:, first:last] for cube in cubes))
 
 
-def condition(panel: Panel, lookback: Lookback, tape: Tape) -> Conditioned:
+def condition(panel: Panel, lookback: Lookback, traded_bars: TradedBars) -> Conditioned:
     """The features of every bar of ``panel`` against their own earlier sessions; needs no reference."""
     bar = panel.values
     log = {name: _log(bar[name]) for name in ("open", "high", "low", "close", "volume", "amount", "n_trades")}
-    last = tape.before(log["close"])
+    last = traded_bars.before(log["close"])
     vwap = log["close"] - (log["amount"] - log["volume"])
-    own = _volatile(log["close"] - last, tape, lookback)
-    residual, drift = _residual(own, tape, lookback)
+    own = _volatile(log["close"] - last, traded_bars, lookback)
+    residual, drift = _residual(own, traded_bars, lookback)
     quiet = {
         "close_to_vwap": np.where(np.abs(vwap) < _UNITS_OFF, vwap, np.nan),
         "shadow": _shadow(log),
         "volume": log["volume"],
         "trade_size": log["amount"] - log["n_trades"],
     }
-    taken_back = _reversal(log["open"] - last, own, tape)
+    taken_back = _reversal(log["open"] - last, own, traded_bars)
     parts = {"return": own, "reversal": taken_back, "residual": residual, "drift": drift}
     for feature in FEATURES:
         if feature.name in quiet:
@@ -100,13 +100,13 @@ def condition(panel: Panel, lookback: Lookback, tape: Tape) -> Conditioned:
     value = np.stack([parts[name][0] for name in NAMES])
     center = np.stack([parts[name][1].center for name in NAMES])
     scale = np.stack([parts[name][1].scale for name in NAMES])
-    return Conditioned(value, center, scale, _recent((value - center) / scale, tape))
+    return Conditioned(value, center, scale, _recent((value - center) / scale, traded_bars))
 
 
-def _reversal(gap: Floats, move: tuple[Floats, Norm], tape: Tape) -> tuple[Floats, Norm]:
+def _reversal(gap: Floats, move: tuple[Floats, Norm], traded_bars: TradedBars) -> tuple[Floats, Norm]:
     """What this opening takes back of the last bar's return, in that return's scale: a wrong close does."""
     x, norm = move
-    last, scale = tape.before(x), tape.before(norm.scale)
+    last, scale = traded_bars.before(x), traded_bars.before(norm.scale)
     back = np.where(last * gap < 0, np.sign(gap) * np.minimum(np.abs(last), np.abs(gap)), 0.0)
     known = np.isfinite(last) & np.isfinite(gap)
     return np.where(known, back, np.nan), Norm(np.zeros_like(scale), scale)
@@ -119,13 +119,13 @@ def _shadow(log: dict[str, Floats]) -> Floats:
     return np.maximum(above, below)
 
 
-def _recent(z: Floats, tape: Tape) -> Floats:
+def _recent(z: Floats, traded_bars: TradedBars) -> Floats:
     """Mean z of the ``_RECENT`` bars before each, where a feature persists."""
     weights = np.full(_RECENT, 1.0 / _RECENT)
     recent = np.zeros_like(z)
     for f, feature in enumerate(FEATURES):
         if feature.persists:
-            mean = tape.before(tape.weighted(np.clip(z[f], -_CLIP, _CLIP), weights))
+            mean = traded_bars.before(traded_bars.weighted(np.clip(z[f], -_CLIP, _CLIP), weights))
             recent[f] = np.nan_to_num(mean)
     return recent
 
@@ -134,18 +134,18 @@ def _log(x: Floats) -> Floats:
     return np.log(x, out=np.full_like(x, np.nan), where=x > 0)
 
 
-def _volatile(x: Floats, tape: Tape, lookback: Lookback) -> tuple[Floats, Norm]:
+def _volatile(x: Floats, traded_bars: TradedBars, lookback: Lookback) -> tuple[Floats, Norm]:
     """``x`` against its slot's scale, widened or narrowed by half of the variance of the bars before."""
     norm = usual(x, lookback, floor=FEATURES[0].floor)
     square = np.minimum(np.square((x - norm.center) / norm.scale), 9.0)
     bars = lookback.volatility_bars
-    recent = tape.before(tape.weighted(square, np.full(bars, 1.0 / bars)))
+    recent = traded_bars.before(traded_bars.weighted(square, np.full(bars, 1.0 / bars)))
     factor = np.sqrt(0.5 + 0.5 * np.where(np.isfinite(recent), recent, 1.0))
     return x, Norm(norm.center, norm.scale * factor)
 
 
 def _residual(
-    move: tuple[Floats, Norm], tape: Tape, lookback: Lookback
+    move: tuple[Floats, Norm], traded_bars: TradedBars, lookback: Lookback
 ) -> tuple[tuple[Floats, Norm], tuple[Floats, Norm]]:
     """Returns less the market's in the same bar, each in its own scale, and their sum over recent bars."""
     x, norm = move
@@ -153,10 +153,10 @@ def _residual(
     enough = np.isfinite(z).sum(axis=-1, keepdims=True) >= CROSS_SECTION
     market = _median(np.where(enough, z, np.nan)) * norm.scale
     residual = x - market
-    own = _volatile(residual, tape, lookback)
+    own = _volatile(residual, traded_bars, lookback)
     weights = np.ones(lookback.drift_bars)
-    total = tape.weighted(own[0] - own[1].center, weights)
-    spread = np.sqrt(tape.weighted(np.square(own[1].scale), weights))
+    total = traded_bars.weighted(own[0] - own[1].center, weights)
+    spread = np.sqrt(traded_bars.weighted(np.square(own[1].scale), weights))
     drift = np.where(np.isfinite(residual), total, np.nan)
     return own, (drift, Norm(np.zeros_like(drift), np.where(spread > 0, spread, np.nan)))
 

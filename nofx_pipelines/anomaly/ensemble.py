@@ -8,59 +8,74 @@ breaks one is wrong however ordinary the rest of the bar looks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from nofx_pipelines.anomaly.calibration import SMALLEST, Tail
-from nofx_pipelines.anomaly.conditioning import CHANNELS, FEATURES, NAMES, Conditioned, Explained
-from nofx_pipelines.anomaly.detectors import ewma, robust_z
-from nofx_pipelines.anomaly.detectors.isolation_forest import Forest
-from nofx_pipelines.anomaly.detectors.rules import CHANNEL, RULES, RuleHits, RuleOdds, apply_rules
-from nofx_pipelines.anomaly.panel import Bools, Floats, Panel
-from nofx_pipelines.anomaly.windows import Tape
+from nofx_pipelines.anomaly.conditioning import CHANNELS, NAMES, Explained
+from nofx_pipelines.anomaly.detectors.checking import NamedDetector, NamedFit
+from nofx_pipelines.anomaly.detectors.protocol import BarWindow, Statistic
+from nofx_pipelines.anomaly.detectors.registry import ENSEMBLE, Detectors
+from nofx_pipelines.anomaly.panel import Bools, Floats
 
-DETECTORS = ("robust_z", "ewma", "isolation_forest", "rules")
-FOREST_ROWS = 50_000
-"""Reference rows that a forest is fitted on; it draws 256 of them for each tree."""
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What detectors see in some sessions, before any p-value."""
-
-    conditioned: Conditioned
-    averages: Floats
-    """EWMA of z, ``[F, S, B, N]``."""
-    hits: RuleHits
-    traded: Bools
+DATA = CHANNELS.index("data")
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
     """-log10 p; NaN where nothing can be said."""
 
-    feature: Floats
-    """Of robust z and EWMA by feature, ``[2, F, S, B, N]``."""
-    forest: Floats
-    """``[S, B, N]``."""
-    rule: Floats
-    """``[R, S, B, N]``; 0 where a rule did not fire."""
+    by_detector: Mapping[str, Floats]
+    """Of each detector's K statistics, ``[K, S, B, N]``; a rule's is 0 where it did not fire."""
     channel: Floats
-    """The loudest z, average or rule in each of ``CHANNELS``, ``[C, S, B, N]``."""
+    """The loudest statistic in each of ``CHANNELS``, ``[C, S, B, N]``."""
     ensemble: Floats
     """``[S, B, N]``."""
 
     def detector(self, name: str) -> Floats:
-        """The score of one of ``DETECTORS`` or of ``ensemble``, ``[S, B, N]``."""
-        if name == "ensemble":
-            return self.ensemble
-        if name == "isolation_forest":
-            return self.forest
-        if name == "rules":
-            return self.rule.max(axis=0)
-        return _largest(self.feature[0 if name == "robust_z" else 1])
+        """The score of a detector, its loudest statistic's, or of the ensemble, ``[S, B, N]``."""
+        return self.ensemble if name == ENSEMBLE else _largest(self.by_detector[name])
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A fitted detector and the tails that calibrate its statistics."""
+
+    detector: NamedDetector
+    fitted: NamedFit
+    tails: tuple[Tail | None, ...]
+    """None for rules, which have their own odds, and for features that the reference hardly has."""
+
+    @classmethod
+    def fit(
+        cls, detector: NamedDetector, bars: BarWindow, reference: slice, seed: int
+    ) -> tuple[Member, Floats]:
+        """The member, and the calibrated scores ``[K, S, B, N]`` of the reference itself."""
+        fitted = detector.fit(bars, reference, seed)
+        values = fitted.score(bars, reference)
+        tails = tuple(_tail_of(s, x) for s, x in zip(detector.statistics, values, strict=True))
+        member = cls(detector, fitted, tails)
+        return member, member._calibrated(values)
+
+    def score(self, bars: BarWindow, span: slice) -> Floats:
+        """-log10 p of the statistics of the sessions ``span``, ``[K, S, B, N]``."""
+        return self._calibrated(self.fitted.score(bars, span))
+
+    def parameters(self) -> dict[str, Any]:
+        """The detector's own parameters, and its statistics' tails."""
+        tails = {
+            statistic.name: None if tail is None else tail.parameters()
+            for statistic, tail in zip(self.detector.statistics, self.tails, strict=True)
+            if not statistic.rule
+        }
+        return {"parameters": self.fitted.parameters, "tails": tails}
+
+    def _calibrated(self, values: Floats) -> Floats:
+        statistics = zip(self.detector.statistics, self.tails, values, strict=True)
+        return np.stack([x if statistic.rule else _scored(tail, x) for statistic, tail, x in statistics])
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,105 +83,83 @@ class Reference:
     """Everything that was learned from earlier sessions, frozen until the next refit."""
 
     explained: Explained
-    tails: tuple[tuple[Tail | None, ...], ...]
-    """By robust z and EWMA, by feature; None where a feature has no reference."""
-    forest: Forest
-    forest_tail: Tail
-    odds: RuleOdds
-    total: Tail
+    expected: tuple[Tail | None, ...]
+    """Of each feature's |z|: what an ordinary bar may do; None where the reference hardly has the feature."""
+    members: Mapping[str, Member]
+    """By the detector's name."""
+    total: Tail | None
+    """Of the largest statistic of a bar; None where no detector speaks of anything but the data."""
 
     @classmethod
-    def fit(cls, raw: Conditioned, panel: Panel, tape: Tape, span: slice, seed: int) -> Reference:
-        """Learn from the sessions ``span`` of the panel; raises NotEnoughData when they are too few."""
-        explained = Explained.fit(raw.sessions(span.start, span.stop))
-        seen = gather(explained, raw, panel, tape)
-        part = cut(seen, span)
-        z = part.conditioned.z
-        tails = tuple(tuple(_tail(x) for x in statistic) for statistic in (z, part.averages))
-        rows = forest_rows(z)
-        forest = Forest.fit(rows[:: -(-len(rows) // FOREST_ROWS)], seed)
-        odds = RuleOdds.fit(part.hits, part.traded)
-        draft = cls(explained, tails, forest, Tail.fit(forest.statistics(rows)), odds, _FLAT)
-        _, isolated, _, channel = draft._parts(part)
-        total = Tail.fit(_loudest(channel, isolated, part.traded))
-        return cls(explained, tails, forest, draft.forest_tail, odds, total)
+    def fit(
+        cls, detectors: Detectors, explained: Explained, bars: BarWindow, reference: slice, seed: int
+    ) -> Reference:
+        """Learn from the sessions ``reference`` of ``bars``; raises NotEnoughData when they are too few."""
+        members, scores = {}, {}
+        for name, detector in detectors.items():
+            members[name], scores[name] = Member.fit(detector, bars, reference, seed)
+        statistical = any(s.channel != CHANNELS[DATA] for _, _, s in statistics_of(detectors))
+        total = None
+        if statistical:
+            channel = _channels(detectors, scores)
+            total = Tail.fit(_max_score(detectors, scores, channel, bars.traded[reference]))
+        expected = tuple(_tail(np.abs(z)) for z in bars.z[:, reference])
+        return cls(explained, expected, members, total)
 
     def parameters(self) -> dict[str, Any]:
         """What was fitted, in words and numbers, for a person to read; the bodies and trees are left out."""
-        tails = {
-            f"{detector} {name}": None if tail is None else tail.parameters()
-            for detector, row in zip(("robust_z", "ewma"), self.tails, strict=True)
-            for name, tail in zip(NAMES, row, strict=True)
-        }
         return {
             "explained": asdict(self.explained),
-            "tails": {
-                **tails,
-                "isolation_forest": self.forest_tail.parameters(),
-                "ensemble": self.total.parameters(),
+            "expected": {
+                name: None if tail is None else tail.parameters()
+                for name, tail in zip(NAMES, self.expected, strict=True)
             },
-            "rules": dict(zip(RULES, self.odds.rule, strict=True)),
-            "forest": {"trees": len(self.forest.depth), "samples": self.forest.samples},
+            "detectors": {name: member.parameters() for name, member in self.members.items()},
+            "ensemble": None if self.total is None else self.total.parameters(),
         }
 
-    def score(self, seen: Evidence) -> Scores:
-        """The scores of sessions that the reference does not hold."""
-        feature, forest, rule, channel = self._parts(seen)
-        statistical = self.total.score(_loudest(channel, forest, seen.traded))
-        broken = channel[_DATA]
-        ensemble = np.fmax(statistical, np.where(broken > 0, broken, np.nan))
-        return Scores(feature, forest, rule, channel, ensemble)
+    @property
+    def detectors(self) -> Detectors:
+        """The detectors that were fitted."""
+        return {name: member.detector for name, member in self.members.items()}
 
-    def _parts(self, seen: Evidence) -> tuple[Floats, Floats, Floats, Floats]:
-        statistics = (robust_z.statistics(seen.conditioned), seen.averages)
-        feature = np.stack(
-            [
-                np.stack([_scored(tail, np.abs(x)) for tail, x in zip(tails, statistic, strict=True)])
-                for tails, statistic in zip(self.tails, statistics, strict=True)
-            ]
-        )
-        z = seen.conditioned.z
-        known = np.asarray(np.isfinite(z).any(axis=0))
-        forest = np.full(known.shape, np.nan)
-        forest[known] = self.forest_tail.score(self.forest.statistics(forest_rows(z, known)))
-        rule = self.odds.score(seen.hits)
-        return feature, forest, rule, _channels(feature, rule)
+    def score(self, bars: BarWindow, span: slice) -> Scores:
+        """The scores of the sessions ``span``, which are none of the reference's."""
+        scores = {name: member.score(bars, span) for name, member in self.members.items()}
+        channel = _channels(self.detectors, scores)
+        broken = channel[DATA]
+        ensemble = np.where(broken > 0, broken, np.nan)
+        if self.total is not None:
+            largest = _max_score(self.detectors, scores, channel, bars.traded[span])
+            ensemble = np.fmax(self.total.score(largest), ensemble)
+        return Scores(scores, channel, ensemble)
+
+    def require_same_again(self, bars: BarWindow, reference: slice, seed: int) -> None:
+        """Refuse a plug-in that does not learn the same from the same sessions with the same seed."""
+        for member in self.members.values():
+            member.detector.require_same_again(member.fitted, bars, reference, seed)
 
 
-_DATA = CHANNELS.index("data")
-_FLAT = Tail(np.zeros(1), 0.0, 0.0, 1.0)
+def statistics_of(detectors: Detectors) -> Iterator[tuple[str, int, Statistic]]:
+    """Every statistic with its detector's name and its place among that one's."""
+    for name, detector in detectors.items():
+        for k, statistic in enumerate(detector.statistics):
+            yield name, k, statistic
 
 
-def gather(explained: Explained, raw: Conditioned, panel: Panel, tape: Tape) -> Evidence:
-    """What detectors see in all sessions of a panel, given a reference's frozen explanation."""
-    conditioned = explained.apply(raw)
-    z = conditioned.z
-    return Evidence(conditioned, ewma.statistics(z, tape), apply_rules(panel, z, tape), panel.traded)
+def _max_score(detectors: Detectors, scores: Mapping[str, Floats], channel: Floats, traded: Bools) -> Floats:
+    """The largest of the statistical channels and of what belongs to no channel, ``[S, B, N]``."""
+    of_the_bar = [scores[name][k] for name, k, s in statistics_of(detectors) if s.channel is None]
+    return np.where(traded, _largest(np.stack([*np.delete(channel, DATA, axis=0), *of_the_bar])), np.nan)
 
 
-def cut(seen: Evidence, span: slice) -> Evidence:
-    """The sessions ``span`` of what was seen."""
-    return Evidence(
-        seen.conditioned.sessions(span.start, span.stop),
-        seen.averages[:, span],
-        seen.hits.sessions(span.start, span.stop),
-        seen.traded[span],
-    )
-
-
-def _loudest(channel: Floats, forest: Floats, traded: Bools) -> Floats:
-    """The loudest of the statistical channels and of the forest, which belongs to none, ``[S, B, N]``."""
-    return np.where(traded, _largest(np.stack([*np.delete(channel, _DATA, axis=0), forest])), np.nan)
-
-
-def _channels(feature: Floats, rule: Floats) -> Floats:
-    """The loudest z, average or rule of each channel, ``[C, S, B, N]``."""
+def _channels(detectors: Detectors, scores: Mapping[str, Floats]) -> Floats:
+    """The loudest statistic of each channel, ``[C, S, B, N]``; NaN where a channel has none."""
+    shape = next(iter(scores.values())).shape[1:]
     by_channel = []
     for channel in CHANNELS:
-        own = [f for f, spec in enumerate(FEATURES) if spec.channel == channel]
-        broken = [r for r, name in enumerate(RULES) if CHANNEL[name] == channel]
-        heard = [*feature[0, own], *feature[1, own], *rule[broken]]
-        by_channel.append(_largest(np.stack(heard)))
+        own = [scores[name][k] for name, k, s in statistics_of(detectors) if s.channel == channel]
+        by_channel.append(_largest(np.stack(own)) if own else np.full(shape, np.nan))
     return np.stack(by_channel)
 
 
@@ -176,16 +169,17 @@ def _largest(stack: Floats) -> Floats:
     return np.where(filled >= 0, filled, np.nan)
 
 
+def _tail_of(statistic: Statistic, x: Floats) -> Tail | None:
+    """A statistic's tail. A feature may be missing for good; what is about the bar must be there."""
+    if statistic.rule:
+        return None
+    return _tail(x) if statistic.feature is not None else Tail.fit(x)
+
+
 def _tail(x: Floats) -> Tail | None:
     """A feature's tail; None where the reference hardly has it (no trades reported, too few instruments)."""
-    return Tail.fit(np.abs(x)) if np.isfinite(x).sum() >= SMALLEST else None
+    return Tail.fit(x) if np.isfinite(x).sum() >= SMALLEST else None
 
 
 def _scored(tail: Tail | None, x: Floats) -> Floats:
     return np.full(x.shape, np.nan) if tail is None else tail.score(x)
-
-
-def forest_rows(z: Floats, known: Bools | None = None) -> Floats:
-    """Bars with any feature as rows ``[R, F]``; an unknown feature is an ordinary one."""
-    where = np.isfinite(z).any(axis=0) if known is None else known
-    return np.nan_to_num(np.clip(z[:, where].T, -20.0, 20.0))

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from nofx_pipelines.anomaly.budget import LOWEST, thresholds
+from nofx_pipelines.anomaly.detectors.registry import Detectors
 from nofx_pipelines.anomaly.panel import FREQ_US
 from nofx_pipelines.lake.schemas import ANOMALIES
 
@@ -23,17 +24,31 @@ _COLLECTIVE_BARS = 3
 RELATIVES = 5
 
 
-def find_events(ensemble: pl.DataFrame, evidence: pl.DataFrame, freq: str, budget: float) -> pl.DataFrame:
+def find_events(
+    ensemble: pl.DataFrame, evidence: pl.DataFrame, freq: str, budget: float, detectors: Detectors
+) -> pl.DataFrame:
     """The anomalies (ANOMALIES, untriaged, without clusters) among scored bars.
 
-    ``ensemble``: instrument_id, ts_close, session_date, neg_log10_p of every bar. ``evidence``: rows of
-    ANOMALY_EVIDENCE. A bar alerts when its score reaches its session's threshold (see ``budget``).
+    A bar alerts when its score reaches its session's threshold (see `thresholds`).
+
+    Parameters
+    ----------
+    ensemble
+        instrument_id, ts_close, session_date, neg_log10_p of every bar.
+    evidence
+        Rows of ANOMALY_EVIDENCE.
+    freq
+        The bars' frequency.
+    budget
+        Alerts that an instrument may have in a session, on average.
+    detectors
+        What the bars were scored by: their statistics say an anomaly's type.
     """
-    loudest = ensemble.group_by("session_date", "instrument_id").agg(
+    max_scores = ensemble.group_by("session_date", "instrument_id").agg(
         pl.col("neg_log10_p").max().alias("score")
     )
     bars = max(ensemble.group_by("session_date", "instrument_id").len()["len"].to_list(), default=1)
-    limits = thresholds(loudest, budget, bars)
+    limits = thresholds(max_scores, budget, bars)
     alerts = (
         evidence.join(limits, on="session_date", how="inner")
         .filter(pl.col("score") >= pl.col("threshold"))
@@ -42,7 +57,7 @@ def find_events(ensemble: pl.DataFrame, evidence: pl.DataFrame, freq: str, budge
     )
     if alerts.is_empty():
         return pl.DataFrame(schema=ANOMALIES.columns)
-    events = [_event(bars, freq) for bars in _merged(alerts, _order(ensemble), freq)]
+    events = [_event(bars, detectors) for bars in _merged(alerts, _order(ensemble), freq)]
     frame = pl.DataFrame(events, schema=ANOMALIES.columns, orient="row")
     return _related(frame, freq).sort("ts_start", "instrument_id")
 
@@ -81,20 +96,20 @@ def _order(ensemble: pl.DataFrame) -> dict[datetime, int]:
 def _merged(alerts: pl.DataFrame, order: dict[datetime, int], freq: str) -> Iterator[list[dict[str, Any]]]:
     """Alerts of one instrument that lie close together, in time order."""
     near = _MERGED_BARS.get(freq, 10)
-    held: list[dict[str, Any]] = []
+    bars: list[dict[str, Any]] = []
     for row in alerts.iter_rows(named=True):
-        apart = held and (
-            row["instrument_id"] != held[-1]["instrument_id"]
-            or order[row["ts_close"]] - order[held[-1]["ts_close"]] > near
+        apart = bars and (
+            row["instrument_id"] != bars[-1]["instrument_id"]
+            or order[row["ts_close"]] - order[bars[-1]["ts_close"]] > near
         )
         if apart:
-            yield held
-            held = []
-        held.append(row)
-    yield held
+            yield bars
+            bars = []
+        bars.append(row)
+    yield bars
 
 
-def _event(bars: list[dict[str, Any]], freq: str) -> dict[str, Any]:
+def _event(bars: list[dict[str, Any]], detectors: Detectors) -> dict[str, Any]:
     """One anomaly out of its alerting bars."""
     first, peak = bars[0], max(bars, key=lambda bar: bar["score"])
     name = f"{first['instrument_id']} {first['channel']} {first['ts_close'].isoformat()}"
@@ -106,7 +121,7 @@ def _event(bars: list[dict[str, Any]], freq: str) -> dict[str, Any]:
         "ts_peak": peak["ts_close"],
         "session_date": first["session_date"],
         "channel": first["channel"],
-        "type": _type(peak, len(bars)),
+        "type": _type(peak, len(bars), detectors),
         "severity": severity(peak["score"]),
         "score": peak["score"],
         "confidence": peak["confidence"] or 0.0,
@@ -119,17 +134,19 @@ def _event(bars: list[dict[str, Any]], freq: str) -> dict[str, Any]:
     }
 
 
-def _type(peak: dict[str, Any], bars: int) -> str:
-    """What kind of oddness: by the rule, channel and detector that spoke loudest."""
-    if peak["rule"] in ("gap", "refused"):
-        return "temporal"
+def _type(peak: dict[str, Any], bars: int, detectors: Detectors) -> str:
+    """What kind of oddness: by the statistic that was the loudest, its channel, and how long it lasts."""
+    detector = detectors.get(peak["detector"])
+    own = "statistical" if detector is None else detector.type_of(peak["rule"])
+    if own in ("temporal", "spatial"):
+        return own
     if peak["channel"] == "cross_section":
         return "spatial"
-    if peak["detector"] == "ewma" or peak["rule"] == "stale" or bars >= _COLLECTIVE_BARS:
+    if bars >= _COLLECTIVE_BARS:
         return "collective"
-    if peak["detector"] == "isolation_forest" or peak["explanation"][0]["feature"] in CONTEXTUAL:
+    if own == "statistical" and peak["explanation"][0]["feature"] in CONTEXTUAL:
         return "contextual"
-    return "statistical"
+    return own
 
 
 def _related(events: pl.DataFrame, freq: str) -> pl.DataFrame:

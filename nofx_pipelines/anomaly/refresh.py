@@ -17,8 +17,10 @@ from datetime import date, timedelta
 import polars as pl
 
 from nofx_pipelines.anomaly.clusters import find_clusters
+from nofx_pipelines.anomaly.detectors.registry import ENSEMBLE, Detectors, load_detectors
 from nofx_pipelines.anomaly.ensemble import Reference
 from nofx_pipelines.anomaly.events import find_events
+from nofx_pipelines.anomaly.explanation import vector_names
 from nofx_pipelines.anomaly.recovery import recovery
 from nofx_pipelines.anomaly.refit import Refit
 from nofx_pipelines.anomaly.scoring import history, score_sessions
@@ -110,7 +112,13 @@ def refresh_events(
     began = time.perf_counter()
     scores, evidence = (lake.table(universe.name, f"anomaly_{name}") for name in ("scores", "evidence"))
     table = lake.table(universe.name, "anomalies")
-    events = find_events(_ensemble(scores), evidence.scan().collect(), universe.freq, universe.anomaly.budget)
+    events = find_events(
+        _ensemble(scores),
+        evidence.scan().collect(),
+        universe.freq,
+        universe.anomaly.budget,
+        _detectors(universe),
+    )
     if table.exists():
         events = kept(events, table.scan().collect())
     table.overwrite(
@@ -157,10 +165,18 @@ def refresh_clusters(
     table = lake.table(universe.name, "anomalies")
     events = table.scan().collect()
     evidence = lake.table(universe.name, "anomaly_evidence").scan().collect()
-    vectors = events.join(
-        evidence, left_on=["instrument_id", "ts_peak"], right_on=["instrument_id", "ts_close"], how="inner"
-    ).select("anomaly_id", "vector")
-    clusters, assigned = find_clusters(events, vectors)
+    names = vector_names(_detectors(universe))
+    vectors = (
+        events.join(
+            evidence,
+            left_on=["instrument_id", "ts_peak"],
+            right_on=["instrument_id", "ts_close"],
+            how="inner",
+        )
+        .filter(pl.col("vector").list.len() == len(names))  # others are of other detectors
+        .select("anomaly_id", "vector")
+    )
+    clusters, assigned = find_clusters(events, vectors, names)
     ids = pl.Series("cluster_id", [assigned.get(name) for name in events["anomaly_id"]], dtype=pl.String)
     if not ids.equals(events["cluster_id"], null_equal=True):
         rewrite(table, events.with_columns(ids))
@@ -190,9 +206,13 @@ def known_clusters(lake: Lake, universe: UniverseConfig) -> ClusterRefresh:
     return ClusterRefresh(rows, int(events.item()), 0.0)
 
 
+def _detectors(universe: UniverseConfig) -> Detectors:
+    return load_detectors(universe.anomaly.detectors, universe.plugins)
+
+
 def _ensemble(scores: LakeTable) -> pl.DataFrame:
-    chosen = scores.scan().filter(pl.col("detector") == "ensemble")
-    return chosen.select("instrument_id", "ts_close", "session_date", "neg_log10_p").collect()
+    rows = scores.scan().filter(pl.col("detector") == ENSEMBLE)
+    return rows.select("instrument_id", "ts_close", "session_date", "neg_log10_p").collect()
 
 
 def _log(tracker: Tracker, universe: UniverseConfig, references: dict[date, Reference], run_id: str) -> None:
@@ -302,6 +322,8 @@ class _Run:
             self.inputs.read_bars(days),
             universe.freq,
             days,
+            detectors=universe.anomaly.detectors,
+            plugins=universe.plugins,
             seed=universe.anomaly.seed,
             detector_version=self.code_version[:12],
         )

@@ -105,7 +105,7 @@ def _quantile(ascending: Floats, count: Ints, q: float) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Tape:
+class TradedBars:
     """Where each instrument's traded bars stand, so that "the bar before" is the last one that traded."""
 
     position: Ints
@@ -115,8 +115,8 @@ class Tape:
     span: int
 
     @classmethod
-    def of(cls, traded: Bools, span: int) -> Tape:
-        """The tape of the bars that ``traded`` ``[S, B, N]``."""
+    def of(cls, traded: Bools, span: int) -> TradedBars:
+        """Of the bars that ``traded`` ``[S, B, N]``."""
         sessions, slots, instruments = traded.shape
         seen = traded.reshape(sessions * slots, instruments)
         position = np.where(seen, np.cumsum(seen, axis=0) - 1, -1)

@@ -115,19 +115,22 @@ app.add_typer(features_app, name="features")
 def features_list(
     set_: Annotated[list[str] | None, typer.Option("--set", help="A set; repeat it; all by default.")] = None,
     format: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+    home: Home = None,
 ) -> None:
     """Every feature with its unit, lookback and warm-up."""
     from nofx_pipelines.cli.features import list_features
 
-    list_features(set_ or [], format)
+    list_features(resolve_home(home), set_ or [], format)
 
 
 @features_app.command(name="show")
-def features_show(name: Annotated[str, typer.Argument(help="A feature, or set.feature.")]) -> None:
+def features_show(
+    name: Annotated[str, typer.Argument(help="A feature, or set.feature.")], home: Home = None
+) -> None:
     """A feature's formula, reach, unit and version."""
     from nofx_pipelines.cli.features import show_feature
 
-    show_feature(name)
+    show_feature(resolve_home(home), name)
 
 
 @features_app.command(name="plot")
@@ -149,11 +152,12 @@ def features_plot(
 @features_app.command(name="catalogue")
 def features_catalogue(
     output: Annotated[Path, typer.Option(help="The page to write.")] = Path("catalogue.html"),
+    home: Home = None,
 ) -> None:
     """Write a page of all features with formula, lookback, unit and picture."""
     from nofx_pipelines.cli.features import write_features_page
 
-    write_features_page(output)
+    write_features_page(resolve_home(home), output)
 
 
 @features_app.command(name="get")
@@ -280,14 +284,42 @@ def report(home: Home = None) -> None:
 
 
 @app.command()
-def tidy(
+def compact(
     home: Home = None,
     recent: Annotated[int, typer.Option(min=1, help="Newest versions of each table that stay.")] = 30,
 ) -> None:
     """Merge small files and remove old versions; those behind registered models stay."""
-    from nofx_pipelines.cli.tidy import tidy_home
+    from nofx_pipelines.cli.compact import compact_home
 
-    tidy_home(resolve_home(home), recent)
+    compact_home(resolve_home(home), recent)
+
+
+# the command's name in 0.1.0; it goes with the version after this one
+app.command(name="tidy", hidden=True, deprecated=True, help="The old name of `nofx compact`.")(compact)
+
+
+@app.command(name="plugins")
+def plugins_command(
+    home: Home = None,
+    kind: Annotated[str | None, typer.Option(help="One kind of member; all by default.")] = None,
+    format: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+) -> None:
+    """The members of every kind: built in, in the home's folder plugins, announced by packages."""
+    from nofx_pipelines.cli.plugins import list_plugins
+
+    list_plugins(resolve_home(home), kind, format)
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help="What to write: `nofx plugins` lists the kinds.")],
+    name: Annotated[str, typer.Argument(help="The file's name: letters, digits and _.")],
+    home: Home = None,
+) -> None:
+    """Write a working member of that kind and its test into the home's folder plugins."""
+    from nofx_pipelines.cli.new import write_skeleton
+
+    write_skeleton(resolve_home(home), kind, name)
 
 
 @app.command()

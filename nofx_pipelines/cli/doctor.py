@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from nofx_pipelines import plugins
 from nofx_pipelines.cli.terminal import say, table
 from nofx_pipelines.config import ComputeConfig, Config
 from nofx_pipelines.config_file import load_config
+from nofx_pipelines.config_members import feed_members, universe_members
 from nofx_pipelines.errors import NofxError
 from nofx_pipelines.lake.maintenance import VerifyReport
 from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.market.inbox import with_inbox
+from nofx_pipelines.market.window import data_window
+from nofx_pipelines.plan import StageState, plan_feed, plan_universe
 
 PACKAGES = (
     "dagster",
@@ -59,7 +65,13 @@ def _configuration(home: Path) -> Iterator[Finding]:
         return
     shown = home / "nofx.toml" if (home / "nofx.toml").exists() else "not written yet: the defaults apply"
     yield "nofx.toml", True, f"{shown} ({', '.join(config.universes)})"
-    checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (_disk, _calendars, _lake)
+    checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
+        _disk,
+        _calendars,
+        _plugins,
+        _stages,
+        _lake,
+    )
     for check in checks:
         yield from check(config)
 
@@ -76,6 +88,56 @@ def _calendars(config: Config) -> Iterator[Finding]:
     for market in sorted({feed.market for feed in config.feeds.values()}):
         days = calendar(market)
         yield f"calendar {market}", True, f"verified {days.verified_from} to {days.verified_until}"
+
+
+def _plugins(config: Config) -> Iterator[Finding]:
+    """Every plug-in that the file names, loaded; what packages announce under a built-in's name."""
+    folder = config.home / plugins.FOLDER
+    named = [member for universe in config.universes.values() for member in universe_members(universe)]
+    named += [member for feed in config.feeds.values() for member in feed_members(feed)]
+    for kind, name in dict.fromkeys(named):
+        reference = plugins.find(kind, name, folder)
+        if reference.origin == "built-in":
+            continue
+        try:
+            reference.load()
+            yield f"plug-in {name}", True, f"{reference.shown}, sources {reference.digest()}"
+        except NofxError as error:
+            yield f"plug-in {name}", False, str(error)
+    for kind in plugins.KINDS:
+        for point in plugins.refused_members(kind):
+            taken = f"{point.value} is announced as {point.name!r}, a built-in {plugins.KINDS[kind].what}"
+            yield f"plug-in {point.name}", True, f"not used: {taken}"
+
+
+def _stages(config: Config) -> Iterator[Finding]:
+    """What the next run computes again, and why: after an upgrade, all that other code wrote."""
+    lake, now = Lake(config.lake), datetime.now(UTC)
+    for feed in config.feeds.values():
+        universes = [u for u in config.universes.values() if config.feed_of(u) == feed]
+        try:
+            start, end = data_window(with_inbox(feed, config.home, now), None, None, now)
+            fed = plan_feed(lake, config, feed, start=start, end=end, now=now)
+            yield f"stages {feed.market} {feed.freq}", True, _again([fed])
+            for universe in universes:
+                states = plan_universe(
+                    lake, feed, universe, start=start, end=end, now=now, feed_fresh=fed.fresh
+                )
+                yield f"stages {universe.name}", True, _again(states)
+        except NofxError as error:
+            yield f"stages {feed.market} {feed.freq}", False, str(error)
+
+
+def _again(states: Sequence[StageState]) -> str:
+    """The stages that are not fresh, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for state in states:
+        if not state.fresh:
+            by_reason.setdefault(state.reason.partition(":")[0], []).append(state.stage)
+    if not by_reason:
+        return "fresh"
+    named = "; ".join(f"{', '.join(stages)} ({reason})" for reason, stages in by_reason.items())
+    return f"the next run computes {named}"
 
 
 def _lake(config: Config) -> Iterator[Finding]:

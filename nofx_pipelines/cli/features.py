@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from difflib import get_close_matches
 from html import escape
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from nofx_pipelines import plugins
 from nofx_pipelines.cli.terminal import say, write_frame
 from nofx_pipelines.config_file import load_config
-from nofx_pipelines.errors import ConfigError, FeatureError
+from nofx_pipelines.errors import ConfigError, FeatureError, PluginError
 from nofx_pipelines.lake.store import Lake
 
 if TYPE_CHECKING:
-    from nofx_pipelines.features.program.declaration import Feature
+    from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 
 
 def get_features(home: Path, universe: str, entities: list[str], names: list[str], format: str) -> None:
@@ -40,9 +42,13 @@ def get_features(home: Path, universe: str, entities: list[str], names: list[str
     write_frame(found, format)
 
 
-def list_features(sets: list[str], format: str) -> None:
-    """Print every feature of the sets; of all sets unless some are named."""
-    from nofx_pipelines.features.sets.registry import SETS, feature_set
+def list_features(home: Path, sets: list[str], format: str) -> None:
+    """Print every feature of the sets; of all sets, the home's own among them, unless some are named."""
+    declared = _sets(home)
+    if sets:
+        from nofx_pipelines.features.sets.registry import feature_set
+
+        declared = {name: feature_set(name, folder=home / plugins.FOLDER) for name in sets}
 
     rows = [
         {
@@ -57,15 +63,31 @@ def list_features(sets: list[str], format: str) -> None:
             "clock": feature.clock,
             "description": feature.description,
         }
-        for name in (sets or SETS)
-        for feature in feature_set(name).features
+        for name, features in declared.items()
+        for feature in features.features
     ]
     write_frame(pl.DataFrame(rows), format)
 
 
-def show_feature(name: str) -> None:
+def _sets(home: Path) -> dict[str, FeatureSet]:
+    """The built-in sets, those that installed packages announce and those of the home's files, by name.
+
+    A user's set that cannot be loaded is said to be left out.
+    """
+    from nofx_pipelines.features.sets.registry import KIND, feature_set
+
+    folder, sets = home / plugins.FOLDER, {}
+    for name in plugins.known_names(KIND, folder):
+        try:
+            sets[name] = feature_set(name, folder=folder)
+        except PluginError as error:
+            sys.stderr.write(f"left out: {error}\n")
+    return sets
+
+
+def show_feature(home: Path, name: str) -> None:
     """Print all that a feature's declaration says."""
-    for set_name, feature in _found(name):
+    for set_name, feature in _declared(home, name):
         expr = feature.expr
         say(f"{set_name}.{feature.name}: {feature.description}")
         say(f"  formula     {expr!r}")
@@ -86,7 +108,7 @@ def plot_features(
     from nofx_pipelines.features import FeatureSet, compute
     from nofx_pipelines.report.catalogue import example_bars, picture
 
-    chosen = [_found(name)[0][1] for name in names]
+    chosen = [_declared(home, name)[0][1] for name in names]
     if universe is None:
         bars = example_bars()
         frame = compute(bars, FeatureSet("chosen", tuple(chosen)), bars_per_year=243).frame
@@ -113,23 +135,24 @@ def plot_features(
     say(f"wrote {to}")
 
 
-def write_features_page(to: Path) -> None:
+def write_features_page(home: Path, to: Path) -> None:
     """Write the catalogue of all sets."""
-    from nofx_pipelines.features.sets.registry import SETS
     from nofx_pipelines.report.catalogue import write_catalogue
 
-    say(f"wrote {to} ({write_catalogue(to, list(SETS.values())):,} bytes)")
+    say(f"wrote {to} ({write_catalogue(to, list(_sets(home).values())):,} bytes)")
 
 
-def _found(name: str) -> list[tuple[str, Feature]]:
-    from nofx_pipelines.features.sets.registry import SETS
-
+def _declared(home: Path, name: str) -> list[tuple[str, Feature]]:
+    """The features of that name, or ``set.feature``, and their sets."""
+    every = _sets(home)
     own, _, short = name.rpartition(".")
-    sets = {own: SETS[own]} if own in SETS else SETS
-    found = [(s, f) for s, features in sets.items() for f in features.features if f.name == (short or name)]
-    if not found:
-        close = get_close_matches(name, [f.name for features in SETS.values() for f in features.features])
+    sets = {own: every[own]} if own in every else every
+    matching = [
+        (s, f) for s, features in sets.items() for f in features.features if f.name == (short or name)
+    ]
+    if not matching:
+        close = get_close_matches(name, [f.name for features in every.values() for f in features.features])
         raise FeatureError(
             f"no feature {name!r}", hint=f"perhaps {', '.join(close)}" if close else "nofx features list"
         )
-    return found
+    return matching

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from nofx_pipelines import plugins
 from nofx_pipelines.cli.terminal import count, say, table
 from nofx_pipelines.config import FREQS, MARKETS, FeedConfig, SourceConfig, UniverseConfig
 from nofx_pipelines.config_file import (
@@ -28,9 +29,11 @@ SOURCES = ("files", "simulated")
 
 
 @dataclass(frozen=True)
-class Wish:
+class InitRequest:
     """The universe that was asked for; None is still to be found out."""
 
+    plugins: Path
+    """The home's folder of plug-ins."""
     market: str | None
     freq: str | None
     source: str
@@ -63,9 +66,13 @@ def init_home(
         write_default(home)
         say(f"wrote {home / FILE_NAME}: three simulated universes. Next: nofx run --home {home}")
         return
-    wish = _checked(Wish(market, freq, source or ("files" if path else "simulated"), path, name))
-    feed = _files_feed(wish) if wish.source == "files" else _simulated_feed(wish)
-    universe = UniverseConfig(name=_name(wish, feed), market=feed.market, freq=feed.freq)
+    request = _checked(
+        InitRequest(
+            home / plugins.FOLDER, market, freq, source or ("files" if path else "simulated"), path, name
+        )
+    )
+    feed = _files_feed(request) if request.source == "files" else _simulated_feed(request)
+    universe = UniverseConfig(name=_name(request, feed), market=feed.market, freq=feed.freq)
     _extend(home, feed, universe)
     say(f"\nwrote {home / FILE_NAME}: universe {universe.name}")
     say(f"Next: nofx run --home {home} --universe {universe.name}")
@@ -76,11 +83,11 @@ def write_default(home: Path) -> None:
     _write(home, render_config(default_config(home)))
 
 
-def _checked(wish: Wish) -> Wish:
+def _checked(request: InitRequest) -> InitRequest:
     for flag, value, known in (
-        ("--market", wish.market, MARKETS),
-        ("--freq", wish.freq, FREQS),
-        ("--source", wish.source, SOURCES),
+        ("--market", request.market, MARKETS),
+        ("--freq", request.freq, FREQS),
+        ("--source", request.source, SOURCES),
     ):
         if value is not None and value not in known:
             raise ConfigError(
@@ -88,32 +95,32 @@ def _checked(wish: Wish) -> Wish:
                 kept="nothing was written",
                 hint=f"{flag} {known[0]}",
             )
-    if wish.name is not None and not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", wish.name):
+    if request.name is not None and not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", request.name):
         raise ConfigError(
-            f"--name {wish.name!r}: a name starts with a-z and has at most 40 of a-z, 0-9 and _",
+            f"--name {request.name!r}: a name starts with a-z and has at most 40 of a-z, 0-9 and _",
             kept="nothing was written",
             hint="--name hk_real",
         )
-    if wish.source == "files" and wish.path is None:
+    if request.source == "files" and request.path is None:
         raise ConfigError("--source files needs --path", kept="nothing was written", hint="--path bars/")
-    if wish.path is not None and not wish.path.exists():
-        raise ConfigError(f"--path {wish.path} is not there", kept="nothing was written")
-    return wish
+    if request.path is not None and not request.path.exists():
+        raise ConfigError(f"--path {request.path} is not there", kept="nothing was written")
+    return request
 
 
-def _files_feed(wish: Wish) -> FeedConfig:
+def _files_feed(request: InitRequest) -> FeedConfig:
     from nofx_pipelines.market.sources.files.description import describe
 
-    path = cast(Path, wish.path).resolve()
+    path = cast(Path, request.path).resolve()
     found = describe(path, now=datetime.now(UTC))
     say(f"{path}:")
     decisions = [(d.subject, d.matter, d.value, d.evidence[:110]) for d in found.decisions]
     say(table(("file", "matter", "decided", "because"), decisions))
     say()
-    feeds = [f for f in found.feeds if wish.market in (None, f.market) and wish.freq in (None, f.freq)]
+    feeds = [f for f in found.feeds if request.market in (None, f.market) and request.freq in (None, f.freq)]
     if not feeds:
         held = ", ".join(f"{f.market} {f.freq}" for f in found.feeds) or "no bars that a reader knows"
-        asked = " ".join(filter(None, (wish.market, wish.freq))) or "any market and frequency"
+        asked = " ".join(filter(None, (request.market, request.freq))) or "any market and frequency"
         raise NotEnoughData(f"{path} holds {held}; asked was {asked}", kept="nothing was written")
     best = feeds[0]
     say(
@@ -123,13 +130,13 @@ def _files_feed(wish: Wish) -> FeedConfig:
     for other in found.feeds:
         if other is not best:
             say(f"not taken: {count(other.rows)} bars, {other.market} {other.freq}")
-    return _feed(best.market, best.freq, SourceConfig(kind="files", path=path), best.start, None)
+    link = SourceConfig(kind="files", path=path, plugins=request.plugins)
+    return _feed(best.market, best.freq, link, best.start, None)
 
 
-def _simulated_feed(wish: Wish) -> FeedConfig:
-    return _feed(
-        wish.market or "cn", wish.freq or "1d", SourceConfig(kind="simulated"), DEFAULT_START, DEFAULT_END
-    )
+def _simulated_feed(request: InitRequest) -> FeedConfig:
+    link = SourceConfig(kind="simulated", plugins=request.plugins)
+    return _feed(request.market or "cn", request.freq or "1d", link, DEFAULT_START, DEFAULT_END)
 
 
 def _feed(market: str, freq: str, source: SourceConfig, start: date, end: date | None) -> FeedConfig:
@@ -137,8 +144,8 @@ def _feed(market: str, freq: str, source: SourceConfig, start: date, end: date |
     return FeedConfig(**known, sources=(source,), start=start, end=end)
 
 
-def _name(wish: Wish, feed: FeedConfig) -> str:
-    return wish.name or f"{feed.market}_{feed.freq}"
+def _name(request: InitRequest, feed: FeedConfig) -> str:
+    return request.name or f"{feed.market}_{feed.freq}"
 
 
 def _extend(home: Path, feed: FeedConfig, universe: UniverseConfig) -> None:

@@ -7,11 +7,11 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
+from nofx_pipelines.graph import STAGES
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.inbox import with_inbox
 from nofx_pipelines.market.window import data_window
 from nofx_pipelines.plan import StageState, plan_feed, plan_universe
-from nofx_pipelines.stages import STAGES
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

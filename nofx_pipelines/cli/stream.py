@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from nofx_pipelines import plugins
 from nofx_pipelines.cli.terminal import count, say, seconds, table
 from nofx_pipelines.config_file import load_config
 from nofx_pipelines.errors import ConfigError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from nofx_pipelines.features.program.declaration import FeatureSet
     from nofx_pipelines.features.streaming.feeds.ccxt import CcxtFeed
     from nofx_pipelines.features.streaming.feeds.feeds import Feed, Position
-    from nofx_pipelines.features.streaming.serving import Served
+    from nofx_pipelines.features.streaming.serving import StreamStats
     from nofx_pipelines.features.streaming.stream import Stream
 
 _EVERY_S = 1.0
@@ -66,7 +67,7 @@ def run_stream(
     chosen = _universe(home, universe)
     if chosen is None and (not sets or (source.kind == "replay" and source.bars is None)):
         raise ConfigError("whose features?", hint="--universe cn, or --set ta --bars minutes.parquet")
-    features = feature_set(*(sets or (chosen.features if chosen else ())))
+    features = feature_set(*(sets or (chosen.features if chosen else ())), folder=home / plugins.FOLDER)
     state = state or home / "streams" / f"{universe or 'bars'}.{source.kind}.stream"
     store = store_of(home, chosen) if chosen else MappedStore(home / "online" / "stream" / "features.online")
     stream, feed = _begin(home, chosen, features, source, state)
@@ -220,7 +221,7 @@ class _Shown:
 
     last: float = field(default_factory=time.perf_counter)
 
-    def __call__(self, done: Served) -> None:
+    def __call__(self, done: StreamStats) -> None:
         now = time.perf_counter()
         if now - self.last < _EVERY_S:
             return
@@ -233,7 +234,7 @@ class _Shown:
         sys.stdout.flush()
 
 
-def _summary(done: Served, stream: Stream, store: str, state: Path) -> None:
+def _summary(done: StreamStats, stream: Stream, store: str, state: Path) -> None:
     rows = [
         ("moments", count(done.moments)),
         ("bars", count(done.bars)),

@@ -5,21 +5,18 @@ Only train and valid rows are ever touched; no fold's test is.
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nofx_pipelines.models import families
 from nofx_pipelines.models.dataset import Dataset, thinned
-from nofx_pipelines.models.families import gbdt, ridge
-from nofx_pipelines.models.families.gbdt import GbdtParams
-from nofx_pipelines.models.families.ridge import Ridge, RidgeParams
-from nofx_pipelines.models.targets import training_target
-from nofx_pipelines.search.fold_rows import FoldRows, load_rows, save_rows
+from nofx_pipelines.models.family import Fitter, fitter
+from nofx_pipelines.search.fold_rows import ROW_BUDGET, FoldRows, load_rows, save_rows
 from nofx_pipelines.search.measures import (
     RETURN_BLOCKS,
     active_returns,
@@ -35,14 +32,18 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """The rows, the folds in the order in which trials see them, and the seed of every fit."""
+    """The family by name, the rows, the folds in the order in which trials see them, every fit's seed."""
 
+    family: str
     data: Dataset
     folds: tuple[FoldRows, ...]
     seed: int
-    row_budget: int = 25_000
+    row_budget: int = ROW_BUDGET
     """Train rows a fold; above it, whole timestamps are left out at even distances."""
-    _prepared: dict[tuple[int, bool, str], _Prepared] = field(default_factory=dict, repr=False)
+    plugins: Path | None = None
+    """The home's folder of plug-ins."""
+    device: str = "cpu"
+    _prepared: dict[int, tuple[Fitter, Dataset]] = field(default_factory=dict, repr=False)
 
     def evaluate(self, trial: Trial) -> Outcome:
         """Fit and score fold by fold; never raises, a failure is an outcome with its reason."""
@@ -54,18 +55,17 @@ class Objective:
         return replace(outcome, folds=len(self.folds), seconds=time.perf_counter() - began)
 
     def _walk(self, trial: Trial) -> Outcome:
-        params = GbdtParams(**trial.params)
         scores: list[float] = []
         turnovers: list[float] = []
         sharpes: list[float] = []
         returns: list[Array] = []
         steps: list[float] = []
         for place, threshold in enumerate(trial.thresholds):
-            prepared = self._prepare(place, params)
-            score = prepared.score(params, self.seed)
-            scores.append(prepared.rank_ic(score))
-            turnovers.append(prepared.turnover(score))
-            active = prepared.active_returns(score)
+            of_fold, valid = self._fold(place)
+            score = of_fold.fit(trial.params, self.seed).predict(valid.x)
+            scores.append(rank_ic(score, valid))
+            turnovers.append(turnover(score, valid))
+            active = active_returns(score, valid)
             sharpes.append(sharpe(active))
             returns.append(block_means(active, RETURN_BLOCKS))
             steps.append(float(np.mean(scores)))
@@ -81,65 +81,39 @@ class Objective:
             returns=tuple(np.concatenate(returns).tolist()),
         )
 
-    def _prepare(self, place: int, params: GbdtParams) -> _Prepared:
-        key = (place, params.crosses, params.target)
-        if key not in self._prepared:
+    def _fold(self, place: int) -> tuple[Fitter, Dataset]:
+        """What fits models to a fold's train rows, and its valid rows; the same for all trials."""
+        if place not in self._prepared:
             fold = self.folds[place]
             train = thinned(self.data.take(slice(*fold.train)), self.row_budget)
-            valid = self.data.take(slice(*fold.valid))
-            self._prepared[key] = _Prepared(train, valid, params)
-        return self._prepared[key]
+            family = families.family(self.family, self.plugins)
+            self._prepared[place] = fitter(family, train, self.device), self.data.take(slice(*fold.valid))
+        return self._prepared[place]
 
     def save(self, folder: Path) -> None:
         """Write what :meth:`load` needs, for workers to map."""
         save_rows(folder, self.data, self.folds)
-        np.save(folder / "settings.npy", np.array([self.seed, self.row_budget]))
+        settings = {
+            "family": self.family,
+            "seed": self.seed,
+            "row_budget": self.row_budget,
+            "plugins": None if self.plugins is None else str(self.plugins),
+            "device": self.device,
+        }
+        (folder / "objective.json").write_text(json.dumps(settings))
 
     @staticmethod
     def load(folder: Path) -> Objective:
         """Map what :meth:`save` wrote."""
         data, folds = load_rows(folder)
-        seed, row_budget = np.load(folder / "settings.npy", allow_pickle=False).tolist()
-        return Objective(data, folds, seed, row_budget)
-
-
-@dataclass(eq=False)
-class _Prepared:
-    """One fold's rows, binned once for all trials with the same crosses and target."""
-
-    train: Dataset
-    valid: Dataset
-    like: GbdtParams
-
-    @cached_property
-    def crosses(self) -> tuple[tuple[int, int], ...]:
-        return gbdt.crossed_pairs(self.train.feature_names) if self.like.crosses else ()
-
-    @cached_property
-    def target(self) -> Array:
-        train = self.train
-        return training_target(train.y, train.ts_close, train.instrument_id, self.like.target)
-
-    @cached_property
-    def rows(self) -> Any:
-        return gbdt.binned(gbdt.design(self.train.x, self.crosses), self.target, self.train.weight)
-
-    @cached_property
-    def linear(self) -> Ridge:
-        train, params = self.train, RidgeParams(target=self.like.target)
-        return ridge.fit_target(train.x, self.target, train.weight, params, train.feature_names)
-
-    def score(self, params: GbdtParams, seed: int) -> Array:
-        text = gbdt.boost(self.rows, params, seed)
-        return gbdt.Gbdt(text, self.linear, self.crosses, params, self.train.feature_names).predict(
-            self.valid.x
+        settings = json.loads((folder / "objective.json").read_text())
+        plugins = settings["plugins"]
+        return Objective(
+            settings["family"],
+            data,
+            folds,
+            settings["seed"],
+            settings["row_budget"],
+            None if plugins is None else Path(plugins),
+            settings["device"],
         )
-
-    def rank_ic(self, score: Array) -> float:
-        return rank_ic(score, self.valid)
-
-    def turnover(self, score: Array) -> float:
-        return turnover(score, self.valid)
-
-    def active_returns(self, score: Array) -> Array:
-        return active_returns(score, self.valid)

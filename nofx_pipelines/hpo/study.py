@@ -1,7 +1,7 @@
-"""A hyper-parameter study: asked in fixed batches, evaluated by any number of workers, told in trial order.
+"""A family's hyper-parameter study: asked in fixed batches, told in trial order, whoever evaluates it.
 
-The same rows, space, seed and batch give the same trials, whatever the number of workers and however often
-the run is killed and started again.
+The same rows, family, space, sampler, seed and batch give the same trials, whatever the number of workers and
+however often the run is killed and started again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from nofx_pipelines.config import SearchConfig
+from nofx_pipelines.errors import ConfigError
 from nofx_pipelines.hpo.objective import Objective
-from nofx_pipelines.hpo.space import SearchSpace
+from nofx_pipelines.models import families
+from nofx_pipelines.models.space import SearchSpace
+from nofx_pipelines.plugins import find
+from nofx_pipelines.registry.lineage import plugin_digests
 from nofx_pipelines.search.fold_rows import FOLDS_USED, ROW_BUDGET, study_rows
 from nofx_pipelines.search.pruning import thresholds
+from nofx_pipelines.search.samplers import sampler
 from nofx_pipelines.search.trials import Outcome, Trial
 from nofx_pipelines.search.workers import Evaluator, evaluator
 
@@ -35,12 +40,15 @@ WORKER = "nofx_pipelines.hpo.worker"
 def run_study(
     training_set: pl.DataFrame,
     folds: pl.DataFrame,
-    space: SearchSpace,
+    family: str,
     config: SearchConfig,
     *,
     folder: Path,
     name: str,
     clock: Callable[[], datetime],
+    space: SearchSpace | None = None,
+    plugins: Path | None = None,
+    device: str = "cpu",
     code_version: str = "",
     on_trial: Callable[[Mapping[str, Any]], None] | None = None,
     folds_used: int = FOLDS_USED,
@@ -48,31 +56,78 @@ def run_study(
 ) -> StudyResult:
     """Run ``config.trials`` trials, or what is left of them, and sum up.
 
-    The journal lies in ``folder`` and belongs to these rows, space, seed, batch and ``code_version``: any
-    other starts a study of its own. ``on_trial`` gets each told trial's row. Raises NotEnoughData without
-    train or valid rows, ModelError when no trial completes or another process runs this study
-    and does not end.
+    The journal belongs to these rows, family, space, sampler, seed, batch, device, ``code_version`` and
+    plug-ins' sources: any other starts a study of its own.
+
+    Parameters
+    ----------
+    training_set, folds:
+        The last fold's test is never read.
+    family:
+        The model family by name.
+    config:
+        Trials, batch, sampler, workers, seed.
+    folder:
+        Where the journal lies.
+    name:
+        The study's name begins with it.
+    clock:
+        When a trial is asked and told.
+    space:
+        What is searched; None: the family's own.
+    plugins:
+        The home's folder of plug-ins.
+    device:
+        Where models are fitted.
+    on_trial:
+        Gets each told trial's row.
+    folds_used, row_budget:
+        Folds that a trial is measured on, and train rows of each.
+
+    Raises
+    ------
+    NotEnoughData
+        Without train or valid rows.
+    ConfigError
+        For an unknown family or sampler, and for a family without a space.
+    PluginError
+        For a family or sampler that cannot be imported, and for a proposal outside the space.
+    ModelError
+        When another process runs this study and does not end.
     """
     from nofx_pipelines.hpo.ledger import open_ledger
     from nofx_pipelines.hpo.summary import summarise
 
-    objective = Objective(*study_rows(training_set, folds, folds_used), config.seed, row_budget)
-    full_name = f"{name}-{identity(objective, space, config, code_version)}"
-    with open_ledger(folder, full_name, space, config.seed) as ledger:
+    searched = space or families.family(family, plugins).space()
+    if searched is None:
+        raise ConfigError(f"model family {family} has no hyper-parameters to search", kept="nothing was run")
+    rows = study_rows(training_set, folds, folds_used)
+    objective = Objective(family, *rows, config.seed, row_budget, plugins, device)
+    proposing = sampler(config.sampler, plugins)
+    full_name = f"{name}-{identity(objective, searched, config, code_version)}"
+    with open_ledger(folder, full_name, family, searched, proposing, config.seed) as ledger:
         _finish(ledger, objective, config, clock, on_trial)
         return summarise(ledger, config.trials)
 
 
 def identity(objective: Objective, space: SearchSpace, config: SearchConfig, code_version: str) -> str:
     """Twelve hex digits of all that decides which trials are asked and what they score."""
+    members = (
+        find("families", objective.family, objective.plugins),
+        find("samplers", config.sampler, objective.plugins),
+    )
     parts = {
+        "family": objective.family,
         "data": objective.data.fingerprint(),
         "folds": [[*rows.train, *rows.valid] for rows in objective.folds],
         "row_budget": objective.row_budget,
+        "device": objective.device,
         "space": space.digest(),
+        "sampler": config.sampler,
         "seed": config.seed,
         "batch": config.batch,
         "code": code_version,
+        "plugins": plugin_digests(members),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -114,5 +169,5 @@ def _limits(earlier: list[FrozenTrial], folds: int) -> tuple[float | None, ...]:
 def _evaluated(
     workers: Evaluator, batch: list[FrozenTrial], limits: tuple[float | None, ...]
 ) -> list[Outcome]:
-    asked = [Trial(trial.number, trial.params, limits) for trial in batch]
-    return sorted(workers.evaluate(asked), key=lambda outcome: outcome.number)
+    requests = [Trial(trial.number, trial.params, limits) for trial in batch]
+    return sorted(workers.evaluate(requests), key=lambda outcome: outcome.number)

@@ -1,9 +1,8 @@
-"""What a study found: its rows for the table, the best trial, importance and the Pareto front."""
+"""A study summed up: its rows for the table, the best trial, importance and the Pareto front."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,27 +12,26 @@ import optuna
 import polars as pl
 from optuna.trial import FrozenTrial
 
-from nofx_pipelines.errors import ModelError
-from nofx_pipelines.hpo.ledger import StudyLedger, told
+from nofx_pipelines.hpo.best import BestTrial, best_trials
+from nofx_pipelines.hpo.ledger import StudyLedger, outcome_of
 from nofx_pipelines.lake.schemas import HPO_TRIALS
 from nofx_pipelines.search.similarity import mean_correlations
 
 
 @dataclass(frozen=True, eq=False)
 class StudyResult:
-    """What a study found.
+    """A study's trials and what they say.
 
     ``trials`` are rows of HPO_TRIALS; their values are [rank IC, turnover, Sharpe ratio a horizon, mean
     correlation of the returns with the other complete trials'] (the last from two complete trials on).
-    ``best_value`` is the mean rank IC over the valid rows of the folds; ``importance`` sums to 1 (PED-ANOVA);
-    ``pareto`` holds the trials that no other beats in both rank IC and turnover; ``failures`` has reasons.
+    ``best`` is None when no trial is complete; ``importance`` sums to 1 (PED-ANOVA); ``pareto`` holds the
+    trials that no other beats in both rank IC and turnover; ``failures`` has reasons.
     """
 
     study: str
+    family: str
     trials: pl.DataFrame
-    best_params: dict[str, Any]
-    best_value: float
-    best_trial: int
+    best: BestTrial | None
     importance: dict[str, float]
     pareto: pl.DataFrame
     failures: dict[int, str]
@@ -42,43 +40,38 @@ class StudyResult:
         """How many trials ended in ``state``."""
         return self.trials.filter(pl.col("state") == state).height
 
+    def why_none(self) -> str:
+        """Why no trial is complete."""
+        reasons = "; ".join(sorted(set(self.failures.values()))) or "all were pruned"
+        return f"none of the {self.trials.height} trials of study {self.study} completed: {reasons}"
+
 
 def summarise(ledger: StudyLedger, trials: int) -> StudyResult:
-    """Sum up the first ``trials`` trials; raises ModelError when none completed."""
-    asked = ledger.trials()[:trials]
-    complete = [trial for trial in asked if trial.state.name == "COMPLETE"]
-    failures = {
-        t.number: answer["reason"] for t in asked if (answer := told(t)) and answer["state"] == "FAIL"
-    }
-    if not complete:
-        reasons = "; ".join(sorted(set(failures.values()))) or "all were pruned"
-        raise ModelError(
-            f"none of the {len(asked)} trials of study {ledger.name} completed: {reasons}",
-            kept="their journal",
-            hint="mend the cause, then run again with --force",
-        )
-    best = max(complete, key=lambda trial: (trial.value, -trial.number))
-    alike = mean_correlations({trial.number: (told(trial) or {})["returns"] for trial in complete})
-    rows = [trial_row(ledger, trial) for trial in asked]
+    """Sum up the first ``trials`` trials."""
+    first = ledger.trials()[:trials]
+    complete = [trial for trial in first if trial.state.name == "COMPLETE"]
+    outcomes = {trial.number: outcome_of(trial) or {} for trial in first}
+    alike = mean_correlations({trial.number: outcomes[trial.number]["returns"] for trial in complete})
+    rows = [trial_row(ledger, trial) for trial in first]
     for row in rows:
         if row["trial"] in alike:
             row["values"].append(alike[row["trial"]])
     frame = pl.DataFrame(rows, schema=HPO_TRIALS.columns)
+    names = list(ledger.space.distributions())
     return StudyResult(
         study=ledger.name,
+        family=ledger.family,
         trials=frame,
-        best_params=dict(best.params),
-        best_value=float(best.value if best.value is not None else math.nan),
-        best_trial=best.number,
-        importance=importance(complete, list(ledger.space.distributions())),
+        best=best_trials(frame).get(ledger.family),
+        importance=importance(complete, names) if complete else {},
         pareto=pareto(frame),
-        failures=failures,
+        failures={n: outcome["reason"] for n, outcome in outcomes.items() if outcome.get("state") == "FAIL"},
     )
 
 
 def trial_row(ledger: StudyLedger, trial: FrozenTrial) -> dict[str, Any]:
     """A trial as a row of HPO_TRIALS; ``fidelity`` is the share of the folds that it was measured on."""
-    answer = told(trial) or {}
+    answer = outcome_of(trial) or {}
     measured = answer.get("rank_ic")
     finished = answer.get("finished")
     return {
@@ -93,6 +86,7 @@ def trial_row(ledger: StudyLedger, trial: FrozenTrial) -> dict[str, Any]:
         "finished": None if finished is None else datetime.fromisoformat(finished),
         "seconds": answer.get("seconds"),
         "worker": answer.get("worker", ""),
+        "family": ledger.family,
     }
 
 
@@ -106,12 +100,12 @@ def importance(complete: Sequence[FrozenTrial], names: Sequence[str]) -> dict[st
         return dict.fromkeys(names, 1.0 / len(names))
     study = optuna.create_study(direction="maximize", storage=None)
     study.add_trials(complete)
-    found = optuna.importance.get_param_importances(study)
-    whole = sum(found.values())
+    shares = optuna.importance.get_param_importances(study)
+    whole = sum(shares.values())
     if not whole > 0:
         return dict.fromkeys(names, 1.0 / len(names))
     return {
-        name: share / whole for name, share in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        name: share / whole for name, share in sorted(shares.items(), key=lambda item: (-item[1], item[0]))
     }
 
 

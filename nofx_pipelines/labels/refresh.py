@@ -17,6 +17,7 @@ import polars as pl
 from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.errors import TableNotFound
 from nofx_pipelines.labels.compute import compute_labels
+from nofx_pipelines.labels.kinds.bar_path import COLUMNS
 from nofx_pipelines.labels.windows import LabelWindows
 from nofx_pipelines.lake.incremental import RefreshResult, refresh_sessions
 from nofx_pipelines.lake.schemas import LABELS, UTC_US
@@ -140,10 +141,14 @@ class _Inputs:
         span = self._span(wanted[0], wanted[-1])
         bars = self.bars.scan(start=span[0], end=span[-1] + timedelta(days=1))
         prices = adjusted(bars, self.factors, self.factors).select(
-            "instrument_id", "ts_close", "session_date", "close", "status", "is_final"
+            "instrument_id", "ts_close", "session_date", "status", "is_final", *COLUMNS
         )
         labels = compute_labels(
-            prices.collect(), self.universe.labels, known_until=self.known_until, windows=self.windows
+            prices.collect(),
+            self.universe.labels,
+            known_until=self.known_until,
+            windows=self.windows,
+            folder=self.universe.plugins,
         )
         return labels.filter(pl.col("session_date").is_in(wanted))
 

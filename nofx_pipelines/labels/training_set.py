@@ -75,12 +75,12 @@ def refresh_training_set(
     Both tables are written whole. Raises what :func:`build` raises, and TableNotFound when features or
     labels were never written.
     """
-    from nofx_pipelines.features import feature_set
+    from nofx_pipelines.features.sets.registry import universe_features
 
     began = time.perf_counter()
     features, labels = lake.table(universe.name, "features"), lake.table(universe.name, "labels")
     table, folds_table = lake.table(universe.name, "training_set"), lake.table(universe.name, "folds")
-    chosen = feature_set(*universe.features)
+    chosen = universe_features(universe)
     inputs = training_inputs(lake, universe)
     stamps = (table.stamp(), folds_table.stamp())
     if not force and all(_is_fresh(stamp, code_version, inputs) for stamp in stamps):
@@ -104,10 +104,10 @@ def refresh_training_set(
 
 def training_inputs(lake: Lake, universe: UniverseConfig) -> str:
     """The fingerprint of what the training set of ``universe`` would be built from."""
-    from nofx_pipelines.features import feature_set
+    from nofx_pipelines.features.sets.registry import universe_features
 
     tables = (lake.table(universe.name, name) for name in ("features", "labels"))
-    return fingerprint(tables, _scale_free(feature_set(*universe.features)))
+    return fingerprint(tables, _scale_free(universe_features(universe)))
 
 
 def _scale_free(feature_set: FeatureSet) -> list[str]:

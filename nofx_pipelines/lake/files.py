@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -93,8 +94,9 @@ def live_files(delta: DeltaTable, schema: TableSchema) -> list[DataFile]:
 
 
 def stored_schema(delta: DeltaTable, schema: TableSchema) -> dict[str, pl.DataType]:
-    """The declared columns and the further ones that were written."""
-    extra = sorted(field.name for field in delta.schema().fields if field.name not in schema.columns)
+    """The declared columns and the further ones that were written, none under an earlier name."""
+    declared = {*schema.columns, *schema.renamed.values()}
+    extra = sorted(field.name for field in delta.schema().fields if field.name not in declared)
     return {**schema.columns, **{name: pl.Float64() for name in extra}}
 
 
@@ -103,12 +105,48 @@ def delta_schema(columns: pl.Schema) -> Schema:
     return Schema.from_arrow(pl.DataFrame(schema=columns).to_arrow().schema)
 
 
-def scan_files(folder: Path, files: Iterable[DataFile], schema: dict[str, pl.DataType]) -> pl.LazyFrame:
-    """The rows of data files; columns that a file lacks are null."""
-    paths = [folder / file.name for file in files]
-    if not paths:
-        return pl.LazyFrame(schema=schema)
-    return pl.scan_parquet(paths, schema=schema, missing_columns="insert", glob=False)
+def scan_files(
+    folder: Path,
+    files: Iterable[DataFile],
+    columns: dict[str, pl.DataType],
+    renamed: Mapping[str, str] | None = None,
+) -> pl.LazyFrame:
+    """The rows of data files; columns that a file lacks are null.
+
+    Parameters
+    ----------
+    folder
+        The table's.
+    files
+        Of one version.
+    columns
+        Names and types of what is read.
+    renamed
+        Columns and the names that files of earlier versions have them under.
+    """
+    by_names: dict[tuple[str, ...], list[Path]] = {}
+    for file in files:
+        earlier = _earlier_names(folder / file.name, renamed) if renamed else ()
+        by_names.setdefault(earlier, []).append(folder / file.name)
+    parts = [
+        _scan(paths, columns, {now: renamed[now] for now in names} if renamed else {})
+        for names, paths in by_names.items()
+    ]
+    return pl.concat(parts) if parts else pl.LazyFrame(schema=columns)
+
+
+def _scan(paths: list[Path], columns: dict[str, pl.DataType], renamed: Mapping[str, str]) -> pl.LazyFrame:
+    stored = {renamed.get(name, name): dtype for name, dtype in columns.items()}
+    rows = pl.scan_parquet(paths, schema=stored, missing_columns="insert", glob=False)
+    return rows.rename({earlier: now for now, earlier in renamed.items()})
+
+
+def _earlier_names(path: Path, renamed: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns that a file has under an earlier name."""
+    if not renamed:
+        return ()
+    names = set(pq.read_schema(path).names)
+    return tuple(now for now, earlier in renamed.items() if earlier in names)
 
 
 def small_neighbours(files: Sequence[DataFile], target_rows: int) -> list[list[DataFile]]:

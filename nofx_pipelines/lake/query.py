@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from nofx_pipelines.errors import LakeError
+from nofx_pipelines.lake.files import scan_files
 from nofx_pipelines.lake.names import quoted
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
@@ -120,6 +121,8 @@ def _arrow(table: LakeTable) -> pa.Table | ds.Dataset:
     empty = pl.DataFrame(schema=columns).to_arrow()
     if not files:
         return empty
+    if table.schema.renamed:
+        return scan_files(table.folder, files, columns, table.schema.renamed).collect().to_arrow()
     paths = [str(table.folder / file.name) for file in files]
     return ds.dataset(paths, schema=empty.schema, format="parquet")
 

@@ -78,4 +78,5 @@ class Rewrite:
         files = list(files)
         for file in files:
             self.checksums.require(file.name)
-        return scan_files(self.folder, files, stored_schema(delta, self.schema))
+        columns = stored_schema(delta, self.schema)
+        return scan_files(self.folder, files, columns, self.schema.renamed)

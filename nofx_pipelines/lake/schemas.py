@@ -5,6 +5,7 @@ Strings stay strings in storage (Delta has no enums), times are ``Datetime("us",
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -55,7 +56,8 @@ class TableSchema:
 
     ``open_ended`` tables (features, training sets) carry further ``Float64`` columns, one a
     feature. ``session_column`` is the Date column by which ranges are replaced, None for a table
-    that is always written whole.
+    that is always written whole. ``renamed`` maps columns to the names that they had in earlier versions:
+    files written under these are read as they are, and written under the new ones.
     """
 
     name: str
@@ -64,6 +66,7 @@ class TableSchema:
     nullable: frozenset[str] = field(default_factory=frozenset)
     session_column: str | None = "session_date"
     open_ended: bool = False
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def _schema(
@@ -73,8 +76,9 @@ def _schema(
     nullable: tuple[str, ...] = (),
     session_column: str | None = "session_date",
     open_ended: bool = False,
+    renamed: Mapping[str, str] | None = None,
 ) -> TableSchema:
-    return TableSchema(name, columns, key, frozenset(nullable), session_column, open_ended)
+    return TableSchema(name, columns, key, frozenset(nullable), session_column, open_ended, renamed or {})
 
 
 _S, _F, _I32, _I64, _D, _B = pl.String(), pl.Float64(), pl.Int32(), pl.Int64(), pl.Date(), pl.Boolean()
@@ -232,30 +236,33 @@ FOLDS = _schema(
     session_column=None,
 )
 
+_TRIALS: dict[str, pl.DataType] = {
+    "study": _S,
+    "trial": _I32,
+    "state": _S,
+    "values": pl.List(_F),
+    "params": _S,
+    "seed": _I64,
+    "fidelity": _F,
+    "started": UTC_US,
+    "finished": UTC_US,
+    "seconds": _F,
+    "worker": _S,
+}
+
 HPO_TRIALS = _schema(
     "hpo_trials",
-    {
-        "study": _S,
-        "trial": _I32,
-        "state": _S,
-        "values": pl.List(_F),
-        "params": _S,
-        "seed": _I64,
-        "fidelity": _F,
-        "started": UTC_US,
-        "finished": UTC_US,
-        "seconds": _F,
-        "worker": _S,
-    },
+    # before there were several families a table had no column family: null, of the gradient boosting
+    {**_TRIALS, "family": _S},
     ("study", "trial"),
-    ("values", "fidelity", "finished", "seconds"),
+    ("values", "fidelity", "finished", "seconds", "family"),
     session_column=None,
 )
 
 NAS_TRIALS = _schema(
     "nas_trials",
     {
-        **HPO_TRIALS.columns,
+        **_TRIALS,
         "genotype": pl.List(_I32),
         "arch_hash": _S,
         "spec": _S,
@@ -495,9 +502,10 @@ ANOMALY_CLUSTERS = _schema(
 
 ONLINE_FEATURES = _schema(
     "online_features",
-    {"instrument_id": _S, "event_time": UTC_US, "version": _S, "handed_over_at": UTC_US},
+    {"instrument_id": _S, "event_time": UTC_US, "version": _S, "published_at": UTC_US},
     ("instrument_id",),
     session_column=None,
+    renamed={"published_at": "handed_over_at"},
 )
 
 TABLES: dict[str, TableSchema] = {

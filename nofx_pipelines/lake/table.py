@@ -91,8 +91,8 @@ class LakeTable:
         sessions or no knowledge time and is asked for them.
         """
         self._require_columns(start, end, as_of)
-        files, schema = self.checked_files(version, start, end)
-        rows = scan_files(self.folder, files, schema)
+        files, columns = self.checked_files(version, start, end)
+        rows = scan_files(self.folder, files, columns, self.schema.renamed)
         session = self.schema.session_column
         if start is not None and session is not None:
             rows = rows.filter(pl.col(session) >= start)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nofx_pipelines.config import UniverseConfig
-from nofx_pipelines.features import compute, feature_set
+from nofx_pipelines.features import compute
+from nofx_pipelines.features.sets.registry import universe_features
 from nofx_pipelines.labels.compute import compute_labels
 from nofx_pipelines.labels.folds import Role, sessions_needed
 from nofx_pipelines.labels.folds import rows as rows_of
@@ -55,7 +56,7 @@ def check_universe(
 ) -> LeakReport:
     """Leak check of a universe's own stages on ``bars`` (unadjusted, with ``actions`` apart)."""
     history = bars if isinstance(bars, History) else History.of(bars)
-    features = feature_set(*universe.features)
+    features = universe_features(universe)
     per_session = calendar(universe.market).bars_per_session(universe.freq)
     stages = pipeline_stages(
         universe,
@@ -92,7 +93,11 @@ def pipeline_stages(
 
     def labels(world: World, known_until: datetime) -> pl.DataFrame:
         return compute_labels(
-            world.results["prices"], universe.labels, known_until=known_until, windows=windows
+            world.results["prices"],
+            universe.labels,
+            known_until=known_until,
+            windows=windows,
+            folder=universe.plugins,
         )
 
     def built(world: World, labels: str) -> tuple[pl.DataFrame, pl.DataFrame]:

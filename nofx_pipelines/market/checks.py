@@ -21,6 +21,13 @@ from nofx_pipelines.market.sessions import MarketCalendar
 PRICES = ("open", "high", "low", "close")
 QUIET = ("no_trade", "padded", "suspended", "halted", "source_hole")
 """Statuses of bars without a trade: their prices are not prices."""
+WORDS = {
+    "status": ("traded", "no_trade", "suspended", "halted", "padded", "source_hole"),
+    "price_basis": ("unadjusted", "forward"),
+    "session_phase": ("open_auction", "continuous", "close_auction", "all"),
+}
+"""What these columns of a bar may hold."""
+ACTION_KINDS = ("dividend", "bonus", "rights", "split")
 
 QUARANTINE_COLUMNS = {name: dtype for name, dtype in QUARANTINE.columns.items() if name != "run_id"}
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from nofx_pipelines.config import FeedConfig, SourceConfig
-from nofx_pipelines.errors import DataError
+from nofx_pipelines.errors import DataError, PluginError
 
 
 def inbox_folder(feed: FeedConfig, home: Path) -> Path:
@@ -24,13 +24,20 @@ def inbox_files(feed: FeedConfig, home: Path) -> list[Path]:
     return sorted(f for f in folder.iterdir() if f.is_file() and f.name[0] != "." and f.suffix != ".part")
 
 
+def inbox_link(feed: FeedConfig, path: Path) -> SourceConfig:
+    """The inbox, or a file in it, as a link that knows every format which the feed's chain names."""
+    formats = dict.fromkeys(name for link in feed.sources for name in link.formats)
+    folder = next((link.plugins for link in feed.sources if link.plugins is not None), None)
+    return SourceConfig(kind="files", path=path, formats=tuple(formats), plugins=folder)
+
+
 def with_inbox(feed: FeedConfig, home: Path, now: datetime) -> FeedConfig:
     """``feed`` with the inbox at the end of its chain; unchanged while nothing usable lies there.
 
     A simulated feed takes no files: simulated and real bars do not mix.
     """
-    link = SourceConfig(kind="files", path=inbox_folder(feed, home))
-    waiting = _takes_files(feed) and inbox_files(feed, home)
+    link = inbox_link(feed, inbox_folder(feed, home))
+    waiting = takes_files(feed) and inbox_files(feed, home)
     return (
         replace(feed, sources=(*feed.sources, link))
         if waiting and not inbox_problem(feed, home, now)
@@ -40,21 +47,22 @@ def with_inbox(feed: FeedConfig, home: Path, now: datetime) -> FeedConfig:
 
 def inbox_problem(feed: FeedConfig, home: Path, now: datetime) -> str | None:
     """Why none of the files that wait can be used; None when one can, or none waits."""
-    if not _takes_files(feed) or not inbox_files(feed, home):
+    if not takes_files(feed) or not inbox_files(feed, home):
         return None
     from nofx_pipelines.market.sources import open_source
 
-    link = SourceConfig(kind="files", path=inbox_folder(feed, home))
+    link = inbox_link(feed, inbox_folder(feed, home))
     end = feed.end or now.date() + timedelta(days=1)
     try:
         open_source(link, market=feed.market, freq=feed.freq, start=feed.start, end=end, now=now)
-    except DataError as error:
+    except (DataError, PluginError) as error:
         return error.problem
     return None
 
 
-def _takes_files(feed: FeedConfig) -> bool:
-    return all(link.kind == "files" for link in feed.sources)
+def takes_files(feed: FeedConfig) -> bool:
+    """Whether files may join the feed's chain: its bars are no simulation."""
+    return all(link.kind != "simulated" for link in feed.sources)
 
 
 def file_key(path: Path) -> str:

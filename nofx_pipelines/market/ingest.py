@@ -233,14 +233,14 @@ class _Ingestion:
         if self.table.exists():
             start, end = session_span(frame)
             ids = frame["instrument_id"].unique()
-            held = (
+            lake_rows = (
                 self.table.scan(start=start, end=end + timedelta(days=1))
                 .filter(pl.col("instrument_id").is_in(ids.implode()))
                 .select(*_KEY, "row_hash", "revision")
                 .collect()
             )
-            hashed = hashed.join(held, on=[*_KEY, "row_hash"], how="anti", maintain_order="left")
-            newest = held.group_by(_KEY).agg(pl.col("revision").max().alias("_newest"))
+            hashed = hashed.join(lake_rows, on=[*_KEY, "row_hash"], how="anti", maintain_order="left")
+            newest = lake_rows.group_by(_KEY).agg(pl.col("revision").max().alias("_newest"))
             hashed = hashed.join(newest, on=_KEY, how="left", maintain_order="left")
             first = (pl.col("_newest") + 1).fill_null(0).cast(pl.Int32)
         nth = pl.int_range(pl.len(), dtype=pl.Int32).over(_KEY)
@@ -258,11 +258,11 @@ class _Ingestion:
         """Rows by key: the first source that has a key, else what stood there."""
         table = self.lake.table(self.feed.market, schema.name)
         typed = [frame.select(pl.col(n).cast(t) for n, t in schema.columns.items()) for frame in frames]
-        held = table.scan().select(list(schema.columns)).collect() if table.exists() else None
-        merged = pl.concat([*typed, *([] if held is None else [held])])
+        lake_rows = table.scan().select(list(schema.columns)).collect() if table.exists() else None
+        merged = pl.concat([*typed, *([] if lake_rows is None else [lake_rows])])
         merged = merged.unique(schema.key, keep="first", maintain_order=True).sort(schema.key)
-        if (held is None and merged.height) or (
-            held is not None and not held.sort(schema.key).equals(merged)
+        if (lake_rows is None and merged.height) or (
+            lake_rows is not None and not lake_rows.sort(schema.key).equals(merged)
         ):
             table.overwrite(merged, code_version=self.code_version, run_id=self.run_id)
 

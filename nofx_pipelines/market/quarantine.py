@@ -18,8 +18,8 @@ def quarantine(lake: Lake, market: str, rejects: pl.DataFrame, *, run_id: str) -
     table = lake.table(market, "quarantine")
     new = rejects.unique("quarantine_id", keep="first", maintain_order=True)
     if table.exists():
-        held = table.scan().select("quarantine_id").collect()
-        new = new.join(held, on="quarantine_id", how="anti")
+        lake_rows = table.scan().select("quarantine_id").collect()
+        new = new.join(lake_rows, on="quarantine_id", how="anti")
     if new.height:
         rows = new.with_columns(pl.lit(run_id).alias("run_id")).select(*QUARANTINE.columns)
         table.append(rows, run_id=run_id)
@@ -32,10 +32,10 @@ def write_excluded(
     """Set which of ``sessions`` are left out of ``<scope>/<table>``; other tables' rows stay."""
     listed = lake.table(scope, "excluded_sessions")
     start, end = sessions[0], sessions[-1] + timedelta(days=1)
-    held = listed.scan(start=start, end=end).collect() if listed.exists() else excluded.clear()
+    lake_rows = listed.scan(start=start, end=end).collect() if listed.exists() else excluded.clear()
     mine = (pl.col("table") == table) & pl.col("session_date").is_in(list(sessions))
     names = [name for name in EXCLUDED_SESSIONS.columns if name != "decided_at"]
-    before, after = (frame.select(names).sort(names) for frame in (held.filter(mine), excluded))
+    before, after = (frame.select(names).sort(names) for frame in (lake_rows.filter(mine), excluded))
     if before.equals(after):
         return
-    listed.replace(start, end, pl.concat([held.filter(~mine), excluded]), run_id=run_id)
+    listed.replace(start, end, pl.concat([lake_rows.filter(~mine), excluded]), run_id=run_id)

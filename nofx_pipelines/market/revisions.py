@@ -11,8 +11,8 @@ from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.inbox import with_inbox
 from nofx_pipelines.market.ingest import pending_sessions
+from nofx_pipelines.market.stages import ingest_version
 from nofx_pipelines.market.window import data_window
-from nofx_pipelines.stages import ingest_version
 
 
 def revised_sessions(
@@ -42,7 +42,7 @@ def _behind(
     built: dict[date, SessionStamp],
 ) -> set[date]:
     """Sessions whose source bars are others than when their bars were made of them."""
-    found: set[date] = set()
+    behind: set[date] = set()
     by_version: dict[int, list[date]] = {}
     for day, stamp in built.items():
         read = bars.commit(stamp.version).message.lineage.get(table.key)
@@ -50,5 +50,5 @@ def _behind(
             by_version.setdefault(read, []).append(day)
     for version, days in by_version.items():
         then = table.stamps(version)
-        found |= {day for day in days if day in then and then[day].content != ingested[day].content}
-    return found
+        behind |= {day for day in days if day in then and then[day].content != ingested[day].content}
+    return behind

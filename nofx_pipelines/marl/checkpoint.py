@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from nofx_pipelines.errors import IntegrityError
 
 
-def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> None:
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
     """Write both in one file; a kill at any moment leaves the last whole one."""
     from safetensors.torch import save
 
     payload = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
-    header = json.dumps({"sha256": hashlib.sha256(payload).hexdigest(), "told": dict(told)}, sort_keys=True)
+    header = json.dumps(
+        {"sha256": hashlib.sha256(payload).hexdigest(), "progress": dict(progress)}, sort_keys=True
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.part")
     with draft.open("wb") as stream:
@@ -49,7 +51,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             kept="it was left as it is",
             hint=f"rm {path}, then train again",
         )
-    return load(payload), header["told"]
+    return load(payload), header["progress"]
 
 
 def optimiser_state(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

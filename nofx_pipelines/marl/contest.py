@@ -22,9 +22,10 @@ from nofx_pipelines.marl.credit import Actor
 from nofx_pipelines.marl.environment import Step
 from nofx_pipelines.marl.features import WARM_UP
 from nofx_pipelines.marl.panel import MarketPanel
-from nofx_pipelines.marl.roles import ROLES
-from nofx_pipelines.marl.roles.role import Decision, Outcome, Role, View, equal_weight, legal, pick
-from nofx_pipelines.marl.trading import INSTRUMENTS, Draw, TradingEnvironment
+from nofx_pipelines.marl.roles.role import Decision, Outcome, Role, View, equal_weight, keep, legal, pick
+from nofx_pipelines.marl.scenario import Scenario
+from nofx_pipelines.marl.tasks.protocol import Floor
+from nofx_pipelines.marl.trading import Draw
 
 GROUPS = 5
 """Of instruments, at most."""
@@ -37,10 +38,10 @@ Choose = Callable[[Step, Tensor, slice], Tensor]
 
 
 @dataclass(frozen=True)
-class Holder:
+class Incumbent:
     """Buys all instruments alike when asked to, and never trades again."""
 
-    name: str = "holder"
+    name: str = "incumbent"
     actions: tuple[str, ...] = ("hold", "buy")
     trades: bool = True
 
@@ -55,7 +56,7 @@ class Holder:
     def decide(self, view: View, me: int, action: Tensor) -> Decision:
         """Equal weights."""
         every = equal_weight(torch.ones_like(view.price, dtype=torch.bool))
-        return Decision(target=pick([torch.full_like(every, torch.nan), every], action))
+        return Decision(target=pick([keep(view), every], action))
 
     def reward(self, outcome: Outcome, me: int) -> Tensor:
         """The own return."""
@@ -75,7 +76,7 @@ class Contest:
     unpriced: tuple[str, ...]
 
 
-def groups_of(panel: MarketPanel, cut: int, n_instruments: int = INSTRUMENTS, most: int = GROUPS) -> Tensor:
+def groups_of(panel: MarketPanel, cut: int, n_instruments: int, most: int = GROUPS) -> Tensor:
     """Places ``[G, N]`` of the instruments of each group, by the amount traded before bar ``cut``."""
     n = min(n_instruments, len(panel.instruments))
     count = min(most, len(panel.instruments) // n)
@@ -85,14 +86,34 @@ def groups_of(panel: MarketPanel, cut: int, n_instruments: int = INSTRUMENTS, mo
 
 
 def run_contest(
-    panel: MarketPanel, cut: int, teams: Mapping[int, Actor], random_seeds: Sequence[int]
+    panel: MarketPanel,
+    cut: int,
+    teams: Mapping[int, Actor],
+    random_seeds: Sequence[int],
+    scenario: Scenario,
 ) -> Contest:
-    """Run trained ``teams`` (by seed) and all rivals over the bars from ``cut`` on.
+    """Run trained teams and all rivals over later bars.
 
     More than ``MOST_BARS`` bars are played in windows side by side, each from cash, and joined in the
     curve; what ``MOST_WINDOWS`` windows do not reach is left out.
 
-    Raises NotEnoughData when there are less than ``MIN_BARS`` bars to judge on, or too few before.
+    Parameters
+    ----------
+    panel:
+        The bars.
+    cut:
+        Place of the first bar that is judged on.
+    teams:
+        By seed.
+    random_seeds:
+        One run of random actions each.
+    scenario:
+        What the teams were trained in.
+
+    Raises
+    ------
+    NotEnoughData
+        When there are less than ``MIN_BARS`` bars to judge on, or too few before.
     """
     later = len(panel.session_date) - 1 - cut
     count = min(-(-later // MOST_BARS), MOST_WINDOWS)
@@ -103,30 +124,32 @@ def run_contest(
             kept="no policy was judged",
             hint="ask for a longer history",
         )
-    stage = _Stage(panel, [cut + place * length for place in range(count)], length, groups_of(panel, cut))
+    roles, groups = scenario.roles, groups_of(panel, cut, scenario.task.instruments)
+    stage = _Stage(scenario, panel, [cut + place * length for place in range(count)], length, groups)
     entrants: list[tuple[str, int, Choose]] = [
         *((TEAM, seed, _by(actor)) for seed, actor in teams.items()),
         *(("random", seed, _at_random(seed)) for seed in random_seeds),
         ("hold", 0, _rules([])),
-        ("rules", 0, _rules(range(len(ROLES)))),
-        *((f"rule_{role.name}", 0, _rules(_led_by(me))) for me, role in enumerate(ROLES)),
+        ("rules", 0, _rules(range(len(roles)))),
+        *((f"rule_{role.name}", 0, _rules(_led_by(me, roles))) for me, role in enumerate(roles)),
     ]
-    main = _run(stage, ROLES, entrants)
-    holders = [Holder() for role in ROLES if role.trades]
-    held = _run(stage, holders, [("buy_and_hold", 0, _rules(range(len(holders))))])
-    unpriced = {*main.unpriced, *held.unpriced}
-    return Contest(pl.concat([main.equity, held.equity]).sort(*EQUITY.key), tuple(sorted(unpriced)))
+    main = _run(stage, roles, entrants)
+    incumbents = [Incumbent() for role in roles if role.trades]
+    still = _run(stage, incumbents, [("buy_and_hold", 0, _rules(range(len(incumbents))))])
+    unpriced = {*main.unpriced, *still.unpriced}
+    return Contest(pl.concat([main.equity, still.equity]).sort(*EQUITY.key), tuple(sorted(unpriced)))
 
 
-def _led_by(me: int) -> list[int]:
+def _led_by(me: int, roles: Sequence[Role]) -> list[int]:
     """Whose rules are judged together: a trader's by itself, a manager's with those whom it manages."""
-    return [me] if ROLES[me].trades else [*(i for i, role in enumerate(ROLES) if role.trades), me]
+    return [me] if roles[me].trades else [*(i for i, role in enumerate(roles) if role.trades), me]
 
 
 @dataclass(frozen=True, eq=False)
 class _Stage:
     """Where all entrants play: windows of ``length`` bars from each start, in every group of instruments."""
 
+    scenario: Scenario
     panel: MarketPanel
     starts: Sequence[int]
     length: int
@@ -146,20 +169,17 @@ class _Stage:
 def _run(stage: _Stage, roles: Sequence[Role], entrants: Sequence[tuple[str, int, Choose]]) -> Contest:
     """All entrants side by side."""
     count, length = stage.copies, stage.length
-    draw = stage.draw(len(entrants))
-    copies = count * len(entrants)
-    floor = TradingEnvironment(stage.panel, n_envs=copies, length=length, span=(0, 0), roles=roles, draw=draw)
+    floor = stage.scenario.judging_floor(stage.panel, stage.draw(len(entrants)), length, roles)
     step = floor.reset(torch.Generator())
     own = [slice(place * count, (place + 1) * count) for place in range(len(entrants))]
-    curves, traded, paid = [floor.equity], [torch.zeros_like(floor.equity)], [torch.zeros_like(floor.equity)]
+    curves, traded, paid = [floor.equity], [floor.traded()], [floor.costs()]
     for _ in range(length):
         rules = floor.baseline()
-        chosen = [choose(step, rules, mine) for (_, _, choose), mine in zip(entrants, own, strict=True)]
-        step = floor.step(torch.cat(chosen))
-        assert floor.fills is not None
+        actions = [choose(step, rules, mine) for (_, _, choose), mine in zip(entrants, own, strict=True)]
+        step = floor.step(torch.cat(actions))
         curves.append(floor.equity)
-        traded.append(floor.fills.value)
-        paid.append(floor.ledger.fees + floor.ledger.impact)
+        traded.append(floor.traded())
+        paid.append(floor.costs())
     money = [torch.stack(values).cpu() for values in (curves, traded, paid)]  # each [L+1, E, A]
     frames = []
     for (name, seed, _), mine in zip(entrants, own, strict=True):
@@ -171,14 +191,14 @@ def _run(stage: _Stage, roles: Sequence[Role], entrants: Sequence[tuple[str, int
     return Contest(pl.concat(frames), floor.holdings_without_trade())
 
 
-def _accounts(name: str, floor: TradingEnvironment) -> dict[str, list[int]]:
+def _accounts(name: str, floor: Floor) -> dict[str, list[int]]:
     """Which accounts make up a policy's equity: a trader's rule is judged by its own account."""
     traders = [me for me, role in enumerate(floor.roles) if role.trades]
     single = [me for me in traders if name == f"rule_{floor.agents[me]}"]
-    found = {name: single or traders}
+    accounts = {name: single or traders}
     if name == TEAM:
-        found |= {f"{TEAM}/{floor.agents[me]}": [me] for me in traders}
-    return found
+        accounts |= {f"{TEAM}/{floor.agents[me]}": [me] for me in traders}
+    return accounts
 
 
 def _curve(stage: _Stage, policy: str, seed: int, money: list[Tensor]) -> pl.DataFrame:

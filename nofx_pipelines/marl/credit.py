@@ -1,7 +1,8 @@
 """Who earned it: the Shapley value of each role, exact over all coalitions.
 
 The value of a coalition is what the team earns when its members act by their policy and all others hold.
-Source: Shapley (1953), "A value for n-person games". Eight roles are 256 coalitions, one batch.
+Source: Shapley (1953), "A value for n-person games". R roles are 2^R coalitions, 256 for eight, in one
+batch; `roles.opening.MOST_ROLES` bounds R.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 
 from nofx_pipelines.marl.panel import MarketPanel
-from nofx_pipelines.marl.trading import Draw, TradingEnvironment
+from nofx_pipelines.marl.scenario import Scenario
+from nofx_pipelines.marl.trading import Draw
 
 
 class Actor(Protocol):
@@ -61,30 +63,39 @@ def shapley(values: Tensor) -> Tensor:
         [math.factorial(s) * math.factorial(max(agents - s - 1, 0)) for s in range(agents + 1)],
         dtype=torch.float64,
     ) / math.factorial(agents)
-    found = []
+    shares = []
     for agent in range(agents):
         without = rows[(rows >> agent) % 2 == 0]
         gain = values[without | (1 << agent)] - values[without]
-        found.append((weight[size[without]] * gain.to(torch.float64)).sum())
-    return torch.stack(found)
+        shares.append((weight[size[without]] * gain.to(torch.float64)).sum())
+    return torch.stack(shares)
 
 
-def credit(panel: MarketPanel, actor: Actor, start: int, pick: Sequence[int], length: int) -> Credit:
-    """Run all coalitions of a greedy team side by side over ``length`` bars from ``start``.
+def credit(
+    panel: MarketPanel, actor: Actor, start: int, pick: Sequence[int], length: int, scenario: Scenario
+) -> Credit:
+    """Run all coalitions of a greedy team side by side.
 
-    ``pick``: the instruments' places in the panel.
+    Parameters
+    ----------
+    panel:
+        The bars.
+    actor:
+        The team.
+    start, length:
+        The first bar seen, and how many are played.
+    pick:
+        The instruments' places in the panel.
+    scenario:
+        What the team was trained in.
     """
-    probe = TradingEnvironment(panel, n_envs=1, length=length, span=(0, 0), draw=_draw(start, pick, 1))
-    members = coalitions(probe.n_agents).to(panel.open.device)
-    count = len(members)
-    floor = TradingEnvironment(
-        panel, n_envs=count, length=length, span=(0, 0), draw=_draw(start, pick, count)
-    )
+    members = coalitions(len(scenario.roles)).to(panel.open.device)
+    floor = scenario.judging_floor(panel, _draw(start, pick, len(members)), length)
     step = floor.reset(torch.Generator())
     for _ in range(length):
         action = actor.act(step.observation, step.action_mask, None)
         step = floor.step(torch.where(members, action, torch.zeros_like(action)))
-    worth = (floor.equity.sum(1) / floor.ledger.capital.sum()).clamp(min=1e-6).log().cpu()
+    worth = (floor.equity.sum(1) / floor.capital.sum()).clamp(min=1e-6).log().cpu()
     singles = worth[2 ** torch.arange(floor.n_agents)]
     return Credit(
         roles=floor.agents,

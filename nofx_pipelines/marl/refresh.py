@@ -15,6 +15,7 @@ from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.lake.schemas import MARL_TEAMS
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.marl.figures import learning_figure
+from nofx_pipelines.marl.members import members, plugin_digests
 from nofx_pipelines.marl.source import load_panel, versions_read
 from nofx_pipelines.marl.training import Team, forget, pack, train_team
 from nofx_pipelines.registry.tracking import Tracker
@@ -43,7 +44,8 @@ def refresh_training(
 ) -> TrainingRefresh:
     """Train one team a seed on the bars before the hold-out and write ``marl_history`` and ``marl_teams``.
 
-    A killed run goes on from its checkpoints under ``agents/<universe>``. Raises NotEnoughData.
+    A killed run goes on from its checkpoints under ``agents/<universe>``. Raises NotEnoughData, and what
+    `train_team` raises for the members that the universe names.
     """
     began = time.perf_counter()
     torch.set_num_threads(1)
@@ -55,7 +57,18 @@ def refresh_training(
     for seed in universe.marl.seeds:
         path = folder / f"{which}-{seed}.ckpt"
         run = f"{universe.name}-{universe.marl.algorithm}-{seed}"
-        teams.append(train_team(panel, cut, universe.marl, seed, run=run, checkpoint=path, device=device))
+        teams.append(
+            train_team(
+                panel,
+                cut,
+                universe.marl,
+                seed,
+                run=run,
+                checkpoint=path,
+                device=device,
+                folder=universe.plugins,
+            )
+        )
         files.append(path)
     history = pl.concat([team.history for team in teams])
     figures = {"learning": learning_figure(history)}
@@ -78,8 +91,9 @@ def known_training(lake: Lake, universe: UniverseConfig) -> TrainingRefresh:
 
 def _identity(universe: UniverseConfig, inputs: str, code_version: str) -> str:
     """Twelve hex digits of all that decides a training: a checkpoint of another is not gone on from."""
-    told = json.dumps([asdict(universe.marl), universe.folds.test_fraction, inputs, code_version])
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    sources = [member.digest() for member in members(universe.marl, universe.plugins)]
+    text = json.dumps([asdict(universe.marl), universe.folds.test_fraction, inputs, code_version, sources])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _track(
@@ -94,8 +108,10 @@ def _track(
     for team in teams:
         name = f"{universe.name}-{universe.marl.algorithm}-{team.seed}"
         with tracker.run(name, experiment=universe.name, tags=tags) as run:
-            settings = ("algorithm", "envs", "iterations", "window")
-            run.log_params({key: getattr(universe.marl, key) for key in settings} | {"seed": team.seed})
+            settings = ("algorithm", "task", "envs", "iterations", "window")
+            params = {key: getattr(universe.marl, key) for key in settings} | {"seed": team.seed}
+            params |= {key: ", ".join(getattr(universe.marl, key)) for key in ("roles", "rewards")}
+            run.log_params(params)
             rows = team.history.select("iteration", "agent", "reward", "entropy").iter_rows()
             run.log_series(
                 (f"{agent}_{metric}", iteration, value)
@@ -108,13 +124,16 @@ def _track(
 
 def _teams_frame(universe: UniverseConfig, teams: Sequence[Team], versions: dict[str, int]) -> pl.DataFrame:
     """Rows of MARL_TEAMS: the weights, and all that trains them again."""
-    training = {name: getattr(universe.marl, name) for name in ("iterations", "envs", "window")}
+    names = ("iterations", "envs", "window", "task", "roles", "rewards")
+    training = {name: getattr(universe.marl, name) for name in names}
     training |= {"market": universe.market, "freq": universe.freq}
-    told = json.dumps(training | {"test_fraction": universe.folds.test_fraction}, sort_keys=True)
-    read = json.dumps(versions, sort_keys=True)
+    digests = plugin_digests(universe.marl, universe.plugins)
+    training |= {"plugins": digests} if digests else {}
+    params = json.dumps(training | {"test_fraction": universe.folds.test_fraction}, sort_keys=True)
+    data_versions = json.dumps(versions, sort_keys=True)
     packed = [(team, *pack(team)) for team in teams]
     rows = [
-        (team.seed, universe.marl.algorithm, told, read, settings, list(team.agents), weights)
+        (team.seed, universe.marl.algorithm, params, data_versions, settings, list(team.agents), weights)
         for team, settings, weights in packed
     ]
     return pl.DataFrame(rows, schema=MARL_TEAMS.columns, orient="row")

@@ -25,8 +25,9 @@ from nofx_pipelines.marl.figures import policies_figure
 from nofx_pipelines.marl.onnx_export import OnnxPolicy, policy_bytes
 from nofx_pipelines.marl.panel import MarketPanel
 from nofx_pipelines.marl.policy import Policy
+from nofx_pipelines.marl.scenario import Scenario, open_scenario
 from nofx_pipelines.marl.source import load_panel, versions_read
-from nofx_pipelines.marl.trading import Draw, TradingEnvironment
+from nofx_pipelines.marl.trading import Draw
 from nofx_pipelines.marl.training import SETTINGS, WEIGHTS, unpack
 from nofx_pipelines.registry.lineage import Lineage
 from nofx_pipelines.registry.tracking import Tracker
@@ -75,16 +76,18 @@ def refresh_policy(
 ) -> PolicyRefresh:
     """Run the contest, credit the roles, register and decide; writes the four tables of policies.
 
-    Raises NotEnoughData when there is too little to judge on.
+    Raises NotEnoughData when there is too little to judge on, ModelError when the teams were trained for
+    other roles.
     """
     began = time.perf_counter()
     torch.set_num_threads(1)
+    scenario = open_scenario(universe.marl, universe.plugins)
     versions = versions_read(lake, universe)
     panel, cut = load_panel(lake, universe, test_fraction=universe.folds.test_fraction, versions=versions)
     panel = panel.to(device)
-    teams = _teams(lake, universe, device)
+    teams = _teams(lake, universe, scenario, device)
     seeds = [universe.gates.seed + place for place in range(RANDOM_SEEDS)]
-    contest = run_contest(panel, cut, {seed: team.policy for seed, team in teams.items()}, seeds)
+    contest = run_contest(panel, cut, {seed: team.policy for seed, team in teams.items()}, seeds, scenario)
     per_year = calendar(universe.market).bars_per_year("1d")
     found = measures(contest.equity, universe.gates, per_year)
     said = verdict(found)
@@ -94,10 +97,11 @@ def refresh_policy(
             said, sentences=(*said.sentences, f"Held to the end, valued at its last close: {names}.")
         )
     first = next(iter(teams.values()))
-    pick = groups_of(panel, cut)[0].tolist()
+    groups = groups_of(panel, cut, scenario.task.instruments)
     bars = min(len(panel.session_date) - 1 - cut, CREDITED_BARS)
-    earned = credit(panel, first.policy, cut, pick, bars)
-    version, differing = _register(tracker, universe, first, found, panel, cut, run_id, code_version)
+    earned = credit(panel, first.policy, cut, groups[0].tolist(), bars, scenario)
+    episode = _episode(scenario, panel, Draw(torch.full((len(groups),), cut), groups), first.policy)
+    version, differing = _register(tracker, universe, first, found, episode, run_id, code_version)
     champion, previous = _decide(tracker, universe, version, said)
     tables = versions | {"marl_teams": lake.table(universe.name, "marl_teams").version()}
     lineage = json.dumps(dict(tables), sort_keys=True)
@@ -150,14 +154,23 @@ def known_policy(lake: Lake, universe: UniverseConfig) -> PolicyRefresh:
     )
 
 
-def _teams(lake: Lake, universe: UniverseConfig, device: str) -> dict[int, _Stored]:
+def _teams(lake: Lake, universe: UniverseConfig, scenario: Scenario, device: str) -> dict[int, _Stored]:
     """The trained teams by seed, the registered one first."""
+    names = [role.name for role in scenario.roles]
     rows = lake.table(universe.name, "marl_teams").scan().collect().to_dicts()
     by_seed = {row["seed"]: row for row in rows}
     missing = [seed for seed in universe.marl.seeds if seed not in by_seed]
     if missing:
         raise ModelError(
             f"{universe.name}/marl_teams has no team of seed {missing[0]} (it has {sorted(by_seed)})",
+            kept="nothing was registered",
+            hint=f"nofx run --universe {universe.name} --force",
+        )
+    others = next((by_seed[seed] for seed in universe.marl.seeds if by_seed[seed]["agents"] != names), None)
+    if others is not None:
+        raise ModelError(
+            f"{universe.name}/marl_teams holds a team of {', '.join(others['agents'])}, "
+            f"the roles are {', '.join(names)}",
             kept="nothing was registered",
             hint=f"nofx run --universe {universe.name} --force",
         )
@@ -172,14 +185,13 @@ def _register(
     universe: UniverseConfig,
     team: _Stored,
     found: list[Measure],
-    panel: MarketPanel,
-    cut: int,
+    episode: tuple[Any, Any, Any],
     run_id: str,
     code_version: str,
 ) -> tuple[str, int]:
     """Register the team's ONNX with its lineage; the version, and in how many actions it differs."""
     onnx = policy_bytes(team.policy.cpu(), team.row["agents"])
-    observation, mask, expected = _episode(panel, cut, team.policy)
+    observation, mask, expected = episode
     acted = OnnxPolicy(onnx).act(observation, mask)
     lineage = lineage_of(universe, team.row, run_id, code_version)
     metrics = {m.metric: m.value for m in found if m.policy == TEAM and np.isfinite(m.value)}
@@ -199,37 +211,40 @@ def _register(
 
 
 def lineage_of(universe: UniverseConfig, row: Mapping[str, Any], run_id: str, code_version: str) -> Lineage:
-    """Where a row of ``marl_teams`` came from, and what trains it again."""
+    """Where a row of ``marl_teams`` came from, and what trains it again.
+
+    The plug-ins' sources are those that it was trained with, whatever they are now.
+    """
     from nofx_pipelines.marl.reproduce import LIBRARIES, training_code
     from nofx_pipelines.registry.lineage import libraries
 
+    params = json.loads(row["training"])
+    digests = params.pop("plugins", {})
     return Lineage(
         universe=universe.name,
         family=row["algorithm"],
         kind="policy",
-        params=json.loads(row["training"]),
+        params=params,
         seed=row["seed"],
         data_versions=json.loads(row["data_versions"]),
         code_version=code_version,
         run_id=run_id,
         training_code=training_code(),
         libraries=libraries(LIBRARIES),
+        plugins=digests,
     )
 
 
-def _episode(panel: MarketPanel, cut: int, policy: Policy) -> tuple[Any, Any, Any]:
+def _episode(scenario: Scenario, panel: MarketPanel, draw: Draw, policy: Policy) -> tuple[Any, Any, Any]:
     """Observations, masks and greedy actions of a few later bars, as arrays ``[B, A, …]``."""
-    groups = groups_of(panel, cut)
-    draw = Draw(torch.full((len(groups),), cut), groups)
-    floor = TradingEnvironment(panel, n_envs=len(groups), length=_PARITY_STEPS, span=(0, 0), draw=draw)
-    step, kept = floor.reset(torch.Generator()), []
-    policy.to(panel.open.device)
+    floor = scenario.judging_floor(panel, draw, _PARITY_STEPS)
+    step, steps = floor.reset(torch.Generator()), []
     for _ in range(_PARITY_STEPS):
         action = policy.act(step.observation, step.action_mask, None)
-        kept.append((step.observation, step.action_mask, action))
+        steps.append((step.observation, step.action_mask, action))
         step = floor.step(action)
-    seen, legal, acted = (torch.cat(parts).cpu().numpy() for parts in zip(*kept, strict=True))
-    return seen, legal, acted
+    observation, mask, acted = (torch.cat(parts).cpu().numpy() for parts in zip(*steps, strict=True))
+    return observation, mask, acted
 
 
 def _decide(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from nofx_pipelines import plugins
 from nofx_pipelines.code_version import code_version
 from nofx_pipelines.config import MarlConfig, UniverseConfig
+from nofx_pipelines.errors import CodeChanged
 from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.marl.members import plugin_digests
 from nofx_pipelines.marl.onnx_export import policy_bytes
 from nofx_pipelines.marl.source import load_panel
 from nofx_pipelines.marl.training import train_team
@@ -18,20 +23,43 @@ _MODULES = (
 )
 
 
+_KINDS = ("algorithms", "roles", "tasks", "rewards")
+
+
 def training_code() -> str:
-    """The hash of the sources that decide a team's weights and their ONNX."""
-    return code_version(_MODULES)
+    """The hash of the sources that decide a team's weights and their ONNX, every built-in member's included.
+
+    Those of plug-ins are recorded one by one.
+    """
+    built_in = [plugins.find(kind, name).module for kind in _KINDS for name in plugins.builtin_names(kind)]
+    return code_version([*_MODULES, *built_in])
 
 
 def retrained_onnx(lake: Lake, lineage: Lineage) -> bytes:
-    """The ONNX of the same training: recorded settings, seed and versions of the tables.
+    """The ONNX of the same training: recorded members, settings, seed and versions of the tables.
 
-    Raises what the lake raises for a version that is gone.
+    What a team that was registered before members had names does not record is as it was then, the default.
+    Raises what the lake raises for a version that is gone, ConfigError for a plug-in that is, CodeChanged
+    for one whose sources are others.
     """
     params = dict(lineage.params)
     market, freq, fraction = (params.pop(name) for name in ("market", "freq", "test_fraction"))
     universe = UniverseConfig(name=lineage.universe, market=market, freq=freq)
+    config = MarlConfig(algorithm=lineage.family, seeds=(lineage.seed,), **params)
+    folder = lake.root.parent / plugins.FOLDER  # of the home that the lake is in
+    _require_same_plugins(lineage, plugin_digests(config, folder))
     panel, cut = load_panel(lake, universe, test_fraction=fraction, versions=lineage.data_versions)
-    config = MarlConfig(algorithm=lineage.family, seeds=(lineage.seed,), **params)  # type: ignore[arg-type]
-    team = train_team(panel, cut, config, lineage.seed, run=lineage.universe)
+    team = train_team(panel, cut, config, lineage.seed, run=lineage.universe, folder=folder)
     return policy_bytes(team.policy, team.agents)
+
+
+def _require_same_plugins(lineage: Lineage, here: Mapping[str, str]) -> None:
+    for name in sorted({*lineage.plugins, *here}):
+        recorded, digest = (sources.get(name, "unknown") for sources in (lineage.plugins, here))
+        if recorded != digest:
+            raise CodeChanged(
+                f"the team of {lineage.universe} was trained by plug-in {name!r} with sources {recorded}, "
+                f"here they are {digest}",
+                kept="nothing was trained",
+                hint="put its file back as it was, or run nofx run for a new version",
+            )

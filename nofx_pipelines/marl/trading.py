@@ -1,4 +1,4 @@
-"""The trading floor: eight roles in E copies of a window of real bars, stepped together.
+"""The trading floor: a team of roles in E copies of a window of real bars, stepped together.
 
 Each copy draws a window and N instruments of the pool. At the close of bar t everyone decides at once; the
 managers' limits apply to the same orders; orders meet bar t+1. Traders have an account each, managers have
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from nofx_pipelines.marl.features import ASSET_FEATURES, MARKET_FEATURES, WARM_U
 from nofx_pipelines.marl.ledger import Ledger
 from nofx_pipelines.marl.market import Bar, Fills, Orders, execute
 from nofx_pipelines.marl.panel import MarketPanel
-from nofx_pipelines.marl.roles import ROLES
+from nofx_pipelines.marl.rewards.protocol import Reward
 from nofx_pipelines.marl.roles.role import Decision, Outcome, Role, View
 
 CAPITAL = 1_000_000.0
@@ -62,11 +63,36 @@ class Draw:
 
 
 class TradingEnvironment:
-    """An `Environment` over ``panel``; observations float32, money float64.
+    """A `tasks.protocol.Floor` over ``panel``; observations float32, money float64.
 
-    ``span``: bars ``[first, end)`` that episodes may see; before ``first`` there must be ``WARM_UP`` bars, or
-    episodes start later. ``draw``: these windows and instruments at every reset instead of random ones.
-    Raises NotEnoughData when no window fits, ModelError for an illegal action and after the last step.
+    Parameters
+    ----------
+    panel:
+        The bars, on the device that the floor steps on.
+    n_envs:
+        E copies.
+    length:
+        Bars of an episode.
+    span:
+        Bars ``[first, end)`` that episodes may see; before ``first`` there must be ``WARM_UP`` bars, or
+        episodes start later.
+    roles:
+        Of the agents, in their order.
+    rewards:
+        Added up for each agent and bar; none: nobody is paid.
+    n_instruments:
+        N, traded in one copy, at most.
+    draw:
+        These windows and instruments at every reset instead of random ones.
+    capital:
+        Of each trader, in the quote currency.
+
+    Raises
+    ------
+    NotEnoughData
+        When no window fits.
+    ModelError
+        For an illegal action, and after the last step.
     """
 
     discrete = True
@@ -78,15 +104,16 @@ class TradingEnvironment:
         n_envs: int,
         length: int,
         span: tuple[int, int],
+        roles: Sequence[Role],
+        rewards: Sequence[Reward],
         n_instruments: int = INSTRUMENTS,
-        roles: Sequence[Role] = ROLES,
         draw: Draw | None = None,
         capital: float = CAPITAL,
     ) -> None:
-        self.panel, self.length, self.roles = panel, length, tuple(roles)
-        self.n_envs = n_envs
-        wanted = n_instruments if draw is None else draw.pick.shape[1]
-        self.n_instruments = min(wanted, len(panel.instruments))
+        self.panel, self.length, self.n_envs = panel, length, n_envs
+        self.roles, self.rewards = tuple(roles), tuple(rewards)
+        most = n_instruments if draw is None else draw.pick.shape[1]
+        self.n_instruments = min(most, len(panel.instruments))
         self._first, self._last = max(span[0], WARM_UP), span[1] - 1 - length
         self._draw = draw
         if draw is None and self._last < self._first:
@@ -99,7 +126,7 @@ class TradingEnvironment:
         self._columns = torch.stack([getattr(panel, name).to(torch.float64) for name in _COLUMNS], dim=-1)
         traders = [role.trades for role in self.roles]
         self._traders = torch.tensor(traders, device=self._device)
-        self._capital = self._traders.to(torch.float64) * capital
+        self.capital = self._traders.to(torch.float64) * capital  # [A]
         self._widths: tuple[int, int] | None = None
         self.reset(torch.Generator().manual_seed(0))
 
@@ -134,7 +161,7 @@ class TradingEnvironment:
         """All cash, in new windows and instruments drawn from ``generator``."""
         drawn = self._draw or self._random_draw(generator)
         self._t, self._pick = drawn.start.to(self._device), drawn.pick.to(self._device)
-        self.ledger = Ledger.opening(self._capital, self.n_envs, self.n_instruments)
+        self.ledger = Ledger.opening(self.capital, self.n_envs, self.n_instruments)
         self.equity = self.ledger.cash.clone()  # [E, A] at the last close
         self._past = self.equity[..., None].repeat(1, 1, PEAK)  # [E, A, PEAK] equities, newest last
         none = torch.zeros_like(self.equity)
@@ -167,12 +194,20 @@ class TradingEnvironment:
         self.ledger.find_ruin(coming["mark"])
         outcome = self._outcome(before, mark_before, betas)
         self._view = self._look()
-        rewards = [role.reward(outcome, me) for me, role in enumerate(self.roles)]
-        return self._step(torch.stack(rewards, dim=1).float())
+        paid = [self._paid(outcome, me) for me in range(self.n_agents)]
+        return self._step(torch.stack(paid, dim=1).float())
 
     def baseline(self) -> Tensor:
         """The rules' actions ``[E, A]`` now."""
         return torch.stack([role.baseline(self._view, me) for me, role in enumerate(self.roles)], dim=1)
+
+    def traded(self) -> Tensor:
+        """Value bought and sold in the last bar, ``[E, A]``; 0 after a reset."""
+        return torch.zeros_like(self.equity) if self.fills is None else self.fills.value
+
+    def costs(self) -> Tensor:
+        """Fees and impact paid since the reset, ``[E, A]``."""
+        return self.ledger.fees + self.ledger.impact
 
     def own_returns(self) -> Tensor:
         """Each account's log return in percent since the reset, the mean over copies ``[A]``."""
@@ -226,12 +261,12 @@ class TradingEnvironment:
     def _orders(self, decisions: Sequence[Decision]) -> Orders:
         """Weights to units at the last close, within budgets and the cap."""
         view, mark = self._view, self._now["mark"]
-        kept = torch.full_like(mark, torch.nan)
+        unchanged = torch.full_like(mark, torch.nan)
         limit = (self._budget * self._cap[:, None])[..., None]  # [E, A, 1]
-        wanted = torch.stack([kept if d.target is None else d.target for d in decisions], dim=1)
+        asked = torch.stack([unchanged if d.target is None else d.target for d in decisions], dim=1)
         exposure = view.weights.abs().sum(-1, keepdim=True)
         cut = torch.where(exposure > limit * _CAP_SLACK, limit / exposure.clamp(min=1e-12), 1.0)
-        target = torch.where(wanted.isnan(), view.weights * cut, wanted * limit)
+        target = torch.where(asked.isnan(), view.weights * cut, asked * limit)
         change = target - view.weights
         leaving = (target == 0) & (view.weights != 0)
         change = torch.where((change.abs() >= _BAND) | leaving, change, 0.0)
@@ -244,6 +279,11 @@ class TradingEnvironment:
                 bid[:, me], bid_price[:, me] = quotes.bid * limit[:, me] * worth[:, me], quotes.bid_price
                 ask[:, me], ask_price[:, me] = quotes.ask * worth[:, me], quotes.ask_price
         return Orders(market, bid, bid_price, ask, ask_price)
+
+    def _paid(self, outcome: Outcome, me: int) -> Tensor:
+        """The sum of the rewards of one agent, ``[E]``."""
+        parts = [reward.value(outcome, self.roles, me) for reward in self.rewards]
+        return reduce(torch.add, parts) if parts else torch.zeros_like(outcome.team)
 
     def _outcome(self, before: Tensor, mark_before: Tensor, betas: Tensor) -> Outcome:
         """What the bar brought; moves the past equities and returns along."""
@@ -305,12 +345,12 @@ class TradingEnvironment:
 
     def _step(self, reward: Tensor) -> Step:
         view = self._view
-        seen = [role.observe(view, me) for me, role in enumerate(self.roles)]
+        observations = [role.observe(view, me) for me, role in enumerate(self.roles)]
         masks = [role.mask(view, me) for me, role in enumerate(self.roles)]
-        self._widths = (max(o.shape[1] for o in seen), self.n_actions)
+        self._widths = (max(o.shape[1] for o in observations), self.n_actions)
         self._mask = torch.stack([_padded(mask, self.n_actions) for mask in masks], dim=1)
         done = torch.full((self.n_envs,), self._age >= self.length, device=self._device)
-        observation = torch.stack([_padded(o, self._widths[0]) for o in seen], dim=1)
+        observation = torch.stack([_padded(o, self._widths[0]) for o in observations], dim=1)
         return Step(observation, self._mask, self._state(view), reward, done)
 
     def _state(self, view: View) -> Tensor:

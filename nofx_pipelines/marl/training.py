@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,18 @@ import polars as pl
 from nofx_pipelines.config import MarlConfig
 from nofx_pipelines.errors import IntegrityError
 from nofx_pipelines.lake.schemas import MARL_HISTORY
-from nofx_pipelines.marl.algorithms import AgentRow, maddpg, mappo
+from nofx_pipelines.marl.algorithms import algorithm
+from nofx_pipelines.marl.algorithms.protocol import AgentRow
 from nofx_pipelines.marl.features import WARM_UP
 from nofx_pipelines.marl.panel import MarketPanel
-from nofx_pipelines.marl.policy import Policy, PolicyConfig
+from nofx_pipelines.marl.policy import Policy
 from nofx_pipelines.marl.policy_files import policy_files, restore_policy
-from nofx_pipelines.marl.trading import TradingEnvironment
+from nofx_pipelines.marl.scenario import open_scenario
+from nofx_pipelines.marl.tasks.protocol import Floor
 
 SETTINGS, WEIGHTS = "model.json", "weights.safetensors"
-EPOCHS, MINIBATCHES = 2, 4
-HIDDEN = (64, 64)
 LEAST_WINDOW = 10
 """Bars of the shortest episode that is trained on."""
-LEARNING_RATE = 1e-3
-GAMMA = 0.95
-"""A bar's reward reaches back about twenty bars."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,60 +45,62 @@ def train_team(
     run: str,
     checkpoint: Path | None = None,
     device: str = "cpu",
+    folder: Path | None = None,
 ) -> Team:
-    """Train on bars before ``cut``; ``run`` names the training in its history.
+    """Train on bars before ``cut``.
 
-    A history too short for ``config.window`` gets the longest window that fits, down to ``LEAST_WINDOW``
-    bars. With ``checkpoint`` a killed training goes on where it was last written. Raises NotEnoughData for
-    a history that is shorter still.
+    Parameters
+    ----------
+    panel:
+        The bars.
+    cut:
+        Place of the first bar that is not trained on.
+    config:
+        The algorithm, the scenario and the budget. A history too short for ``config.window`` gets the
+        longest window that fits, down to ``LEAST_WINDOW`` bars.
+    seed:
+        Of all that is random.
+    run:
+        Names the training in its history.
+    checkpoint:
+        Where a killed training goes on from.
+    device:
+        Where the floor is stepped and the policy is trained.
+    folder:
+        The home's plug-ins.
+
+    Raises
+    ------
+    NotEnoughData
+        For a history that is shorter than the least window.
+    ConfigError, PluginError
+        For members that are unknown, make no team, or break their protocol.
     """
     config = replace(config, window=min(config.window, max(cut - WARM_UP - 1, LEAST_WINDOW)))
-    floors: list[TradingEnvironment] = []
-    rows: dict[tuple[int, str], dict[str, Any]] = _kept_rows(checkpoint)
+    scenario, learner = open_scenario(config, folder), algorithm(config.algorithm, folder)
+    floors: list[Floor] = []
+    rows: dict[tuple[int, str], dict[str, Any]] = _read_rows(checkpoint)
 
-    def make() -> TradingEnvironment:
-        floor = TradingEnvironment(panel.to(device), n_envs=config.envs, length=config.window, span=(0, cut))
+    def make() -> Floor:
+        floor = scenario.training_floor(
+            panel.to(device), n_envs=config.envs, length=config.window, span=(0, cut)
+        )
         floors.append(floor)
         return floor
 
-    def on_iteration(told: list[AgentRow]) -> None:
-        found = [_row(run, row, float(own)) for row, own in zip(told, floors[-1].own_returns(), strict=True)]
-        rows.update({(row["iteration"], row["agent"]): row for row in found})
-        _keep_rows(checkpoint, found)
+    def on_iteration(agent_rows: list[AgentRow]) -> None:
+        own_returns = floors[-1].own_returns()
+        new = [_row(run, row, float(own)) for row, own in zip(agent_rows, own_returns, strict=True)]
+        rows.update({(row["iteration"], row["agent"]): row for row in new})
+        _append_rows(checkpoint, new)
 
-    resumable: dict[str, Any] = {"checkpoint": checkpoint, "on_iteration": on_iteration, "device": device}
-    if config.algorithm == "mappo":
-        policy = mappo.train(make, mappo_settings(config), seed=seed, **resumable)
-    else:
-        policy = maddpg.train(make, maddpg_settings(config), seed=seed, **resumable)
+    policy = learner.train(
+        make, config, seed=seed, checkpoint=checkpoint, on_iteration=on_iteration, device=device
+    )
     history = pl.DataFrame(list(rows.values()), schema=MARL_HISTORY.columns)
-    agents = floors[-1].agents
+    agents = tuple(role.name for role in scenario.roles)
     place = pl.col("agent").replace_strict(list(agents), list(range(len(agents))), return_dtype=pl.Int64)
     return Team(seed, policy.cpu(), agents, history.sort("iteration", place))
-
-
-def mappo_settings(config: MarlConfig) -> mappo.MappoConfig:
-    """What MAPPO runs with: one episode a rollout."""
-    return mappo.MappoConfig(
-        iterations=config.iterations,
-        horizon=config.window,
-        epochs=EPOCHS,
-        minibatches=MINIBATCHES,
-        gamma=GAMMA,
-        learning_rate=LEARNING_RATE,
-        policy=PolicyConfig(hidden=HIDDEN),
-    )
-
-
-def maddpg_settings(config: MarlConfig) -> maddpg.MaddpgConfig:
-    """What MADDPG runs with: one episode a rollout, random actions during the first."""
-    return maddpg.MaddpgConfig(
-        iterations=config.iterations,
-        horizon=config.window,
-        warm_up=config.window * config.envs,
-        gamma=GAMMA,
-        policy=PolicyConfig(hidden=HIDDEN, last_gain=1.0),
-    )
 
 
 def pack(team: Team) -> tuple[str, bytes]:
@@ -126,7 +124,7 @@ def unpack(settings: str, weights: bytes) -> Policy:
 
 
 def _row(run: str, row: AgentRow, own_return: float) -> dict[str, Any]:
-    """A row of MARL_HISTORY; the reward is the own return and what the role adds to it."""
+    """A row of MARL_HISTORY; the reward is the own return and what role and other rewards add to it."""
     return {
         "run": run,
         "iteration": row.iteration,
@@ -134,7 +132,7 @@ def _row(run: str, row: AgentRow, own_return: float) -> dict[str, Any]:
         "frames": row.frames,
         "reward": row.reward,
         "reward_components": {"own_return": own_return, "role": row.reward - own_return},
-        "losses": dict(row.losses),
+        "losses": {"policy": row.losses.get("policy"), "value": row.losses.get("value")},
         "entropy": row.entropy,
         "kl": row.kl,
     }
@@ -144,20 +142,20 @@ def _rows_file(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".rows.jsonl")
 
 
-def _kept_rows(checkpoint: Path | None) -> dict[tuple[int, str], dict[str, Any]]:
-    """What a killed training had told; a line that it did not finish is left out."""
+def _read_rows(checkpoint: Path | None) -> dict[tuple[int, str], dict[str, Any]]:
+    """The rows of a killed training; a line that it did not finish is left out."""
     if checkpoint is None or not checkpoint.exists() or not _rows_file(checkpoint).exists():
         return {}
-    rows: list[Mapping[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for line in _rows_file(checkpoint).read_text(encoding="utf-8").splitlines():
         try:
             rows.append(json.loads(line))
         except ValueError:
             continue
-    return {(row["iteration"], row["agent"]): dict(row) for row in rows}
+    return {(row["iteration"], row["agent"]): row for row in rows}
 
 
-def _keep_rows(checkpoint: Path | None, rows: list[dict[str, Any]]) -> None:
+def _append_rows(checkpoint: Path | None, rows: list[dict[str, Any]]) -> None:
     if checkpoint is None:
         return
     checkpoint.parent.mkdir(parents=True, exist_ok=True)

@@ -25,9 +25,9 @@ class Preprocessing:
 
     def apply(self, x: Array) -> Array:
         """Preprocess ``x`` ``[N, F]``; NaN becomes the train's median."""
-        known = np.where(np.isnan(x), self.median, x)
+        imputed = np.where(np.isnan(x), self.median, x)
         with np.errstate(over="ignore"):  # a huge value is cut right after
-            return np.clip((known - self.mean) / self.scale, -self.clip, self.clip)
+            return np.clip((imputed - self.mean) / self.scale, -self.clip, self.clip)
 
     def to_json(self) -> str:
         """A JSON object from which :meth:`from_json` restores the same bits."""
@@ -37,11 +37,11 @@ class Preprocessing:
     @staticmethod
     def from_json(text: str) -> Preprocessing:
         """Restore what :meth:`to_json` wrote."""
-        found = json.loads(text)
+        fields = json.loads(text)
         median, mean, scale = (
-            np.asarray(found[name], dtype=np.float64) for name in ("median", "mean", "scale")
+            np.asarray(fields[name], dtype=np.float64) for name in ("median", "mean", "scale")
         )
-        return Preprocessing(median, mean, scale, float(found["clip"]))
+        return Preprocessing(median, mean, scale, float(fields["clip"]))
 
 
 def fit(x: Array, clip: float = CLIP) -> Preprocessing:
@@ -57,7 +57,7 @@ def fit(x: Array, clip: float = CLIP) -> Preprocessing:
     median = np.zeros(x.shape[1])
     for column in np.flatnonzero(~np.isnan(x).all(axis=0)):
         median[column] = np.nanmedian(x[:, column])
-    known = np.where(np.isnan(x), median, x)
-    mean, deviation = known.mean(axis=0), known.std(axis=0)
-    varies = deviation > 1e-12 * np.abs(known).max(axis=0, initial=0.0)
+    imputed = np.where(np.isnan(x), median, x)
+    mean, deviation = imputed.mean(axis=0), imputed.std(axis=0)
+    varies = deviation > 1e-12 * np.abs(imputed).max(axis=0, initial=0.0)
     return Preprocessing(median, mean, np.where(varies, deviation, 1.0), clip)

@@ -7,24 +7,17 @@ The final model is fitted the same way on the last fold and predicts the hold-ou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from nofx_pipelines.engine import Engine, LocalEngine
-from nofx_pipelines.errors import ConfigError
 from nofx_pipelines.models.dataset import Dataset, from_frames
-from nofx_pipelines.models.families import gbdt, ridge
-from nofx_pipelines.models.families.gbdt import GbdtParams
-from nofx_pipelines.models.families.ridge import RidgeParams
+from nofx_pipelines.models.families import family
 from nofx_pipelines.models.family import FittedModel
-
-if TYPE_CHECKING:
-    from nofx_pipelines.models.families.network import NetworkParams
-
-FAMILIES = ("ridge", "gbdt", "network")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,101 +37,56 @@ class Trained:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a model is fitted with; small, so that it travels to another process."""
+    """What a model is fitted with; names and plain values only, so that it travels to another process."""
 
     family: str
-    params: RidgeParams | GbdtParams | NetworkParams
+    """By name, as ``nofx.toml`` writes it."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values; what is not named keeps the family's default."""
     seed: int = 0
+    plugins: Path | None = None
+    """The home's folder of plug-ins."""
+    device: str = "cpu"
 
     def fit(self, data: Dataset) -> FittedModel:
-        """Fit the family's model to ``data``."""
-        if isinstance(self.params, RidgeParams):
-            return ridge.fit(data, self.params)
-        if isinstance(self.params, GbdtParams):
-            return gbdt.fit(data, self.params, self.seed)
-        from nofx_pipelines.models.families.network import train
-
-        return train(data, self.params, self.seed)
+        """Fit the family's model to ``data``; raises ConfigError for an unknown family or parameter."""
+        return family(self.family, self.plugins).fit(data, self.params, self.seed, self.device)
 
 
 def train_baseline(
     training_set: pl.DataFrame,
     folds: pl.DataFrame,
     *,
-    params: RidgeParams | None = None,
     engine: Engine | None = None,
     workers: int = 1,
 ) -> Trained:
     """Train the ridge that every candidate has to beat."""
-    return _train(training_set, folds, Recipe("ridge", params or RidgeParams()), engine, workers)
+    return train(training_set, folds, Recipe("ridge"), engine=engine, workers=workers)
 
 
-def train_candidate(
+def train(
     training_set: pl.DataFrame,
     folds: pl.DataFrame,
-    params: Mapping[str, Any],
+    recipe: Recipe,
     *,
-    seed: int,
-    family: str = "gbdt",
     engine: Engine | None = None,
     workers: int = 1,
 ) -> Trained:
-    """Train the model of ``family`` with the parameters that a search found.
+    """Train the model of a recipe, and one for each earlier fold's test.
 
-    For a network the feature columns of ``training_set`` are its window's. ``engine`` fits the folds' models
-    side by side in ``workers`` processes; the result is the same.
+    Parameters
+    ----------
+    training_set:
+        Rows; its feature columns are what the model reads, for a network its window's.
+    folds:
+        Walk-forward folds; the last one's test is the hold-out.
+    recipe:
+        Family, parameters, seed.
+    engine:
+        Fits the folds' models side by side; the result is the same.
+    workers:
+        Processes of the engine.
     """
-    return _train(training_set, folds, recipe_of(family, params, seed), engine, workers)
-
-
-def train_final(
-    training_set: pl.DataFrame, folds: pl.DataFrame, *, family: str, params: Mapping[str, Any], seed: int
-) -> FittedModel:
-    """The final model alone, from what was recorded with it; nothing is predicted.
-
-    Raises ConfigError for a family that is not one of ``FAMILIES``.
-    """
-    data = from_frames(training_set, folds, last_fold(folds), "development")
-    return recipe_of(family, params, seed).fit(data)
-
-
-def recipe_of(family: str, params: Mapping[str, Any], seed: int) -> Recipe:
-    """The recipe of a family from its recorded parameters; raises ConfigError for an unknown family."""
-    if family == "ridge":
-        return Recipe(family, RidgeParams(**params), seed)
-    if family == "gbdt":
-        return Recipe(family, gbdt_params(params), seed)
-    if family == "network":
-        from nofx_pipelines.models.families.network import NetworkParams
-
-        return Recipe(family, NetworkParams.of(params), seed)
-    raise ConfigError(f"model family {family!r} is not one of {', '.join(FAMILIES)}")
-
-
-def gbdt_params(params: Mapping[str, Any]) -> GbdtParams:
-    """Parameters by name; what is not named keeps its default. Raises ConfigError for an unknown name.
-
-    >>> gbdt_params({"trees": 50}).trees
-    50
-    """
-    try:
-        return GbdtParams(**params)
-    except TypeError as error:
-        unknown = sorted(set(params) - set(GbdtParams.__dataclass_fields__))
-        raise ConfigError(
-            f"gradient boosting has no parameter {', '.join(unknown)}",
-            hint=f"use {', '.join(GbdtParams.__dataclass_fields__)}",
-        ) from error
-
-
-def last_fold(folds: pl.DataFrame) -> int:
-    """The fold whose test is the hold-out."""
-    return int(folds["fold"].to_numpy().max())
-
-
-def _train(
-    training_set: pl.DataFrame, folds: pl.DataFrame, recipe: Recipe, engine: Engine | None, workers: int
-) -> Trained:
     last = last_fold(folds)
     of_fold = partial(_fold_predictions, training_set, folds, recipe)
     earlier = (engine or LocalEngine()).map(of_fold, range(last), seed=recipe.seed, workers=workers)
@@ -147,6 +95,16 @@ def _train(
     hold_out = _predictions(model, training_set, folds, last)
     empty = hold_out.clear().select(pl.lit(None, dtype=pl.Int32).alias("fold"), pl.all())
     return Trained(model, hold_out, pl.concat([empty, *earlier]), len(development))
+
+
+def train_final(training_set: pl.DataFrame, folds: pl.DataFrame, recipe: Recipe) -> FittedModel:
+    """The final model alone, from what was recorded with it; nothing is predicted."""
+    return recipe.fit(from_frames(training_set, folds, last_fold(folds), "development"))
+
+
+def last_fold(folds: pl.DataFrame) -> int:
+    """The fold whose test is the hold-out."""
+    return int(folds["fold"].to_numpy().max())
 
 
 def _fold_predictions(

@@ -70,17 +70,17 @@ def with_lags(rows: pl.DataFrame, names: Sequence[str], history: pl.DataFrame | 
     >>> with_lags(rows, ["a@1"])["a@1"].to_list()
     [None, 1.0]
     """
-    wanted = [name for name in names if parse(name)[1] and name not in rows.columns]
-    if not wanted:
+    lags = [name for name in names if parse(name)[1] and name not in rows.columns]
+    if not lags:
         return rows
     past = rows if history is None else history
     closes = past["ts_close"].unique().sort()
     place = pl.DataFrame({"ts_close": closes, "_bar": pl.int_range(len(closes), eager=True)})
     numbered = rows.join(place, on="ts_close", how="left", maintain_order="left")
-    found = past.join(place, on="ts_close", how="left")
-    for bars in sorted({parse(name)[1] for name in wanted}):
-        features = [parse(name)[0] for name in wanted if parse(name)[1] == bars]
-        shifted = found.select(
+    numbered_past = past.join(place, on="ts_close", how="left")
+    for bars in sorted({parse(name)[1] for name in lags}):
+        features = [parse(name)[0] for name in lags if parse(name)[1] == bars]
+        shifted = numbered_past.select(
             "instrument_id",
             pl.col("_bar") + bars,
             *(pl.col(name).alias(lagged(name, bars)) for name in features),

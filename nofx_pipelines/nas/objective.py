@@ -13,7 +13,7 @@ import numpy as np
 
 from nofx_pipelines.models.dataset import Dataset
 from nofx_pipelines.models.families.network import NetworkParams, train
-from nofx_pipelines.models.networks.training import TrainingConfig
+from nofx_pipelines.models.networks.training_config import TrainingConfig
 from nofx_pipelines.nas.space import SearchSpace
 from nofx_pipelines.search.fold_rows import FoldRows, load_rows, save_rows
 from nofx_pipelines.search.measures import (
@@ -102,33 +102,33 @@ class NetworkObjective:
     def save(self, folder: Path) -> None:
         """Write what :meth:`load` needs, for workers to map."""
         save_rows(folder, self.data, self.folds)
-        told = {
+        settings = {
             "space": asdict(self.space),
             "seed": self.seed,
             "quick": asdict(self.quick),
             "full": asdict(self.full),
             "device": self.device,
         }
-        (folder / "objective.json").write_text(json.dumps(told))
+        (folder / "objective.json").write_text(json.dumps(settings))
 
     @staticmethod
     def load(folder: Path) -> NetworkObjective:
         """Map what :meth:`save` wrote."""
         data, folds = load_rows(folder)
-        told = json.loads((folder / "objective.json").read_text())
+        settings = json.loads((folder / "objective.json").read_text())
         space: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in told["space"].items()
+            name: tuple(v) if isinstance(v, list) else v for name, v in settings["space"].items()
         }
         return NetworkObjective(
             data,
             folds,
             SearchSpace(**space),
-            told["seed"],
-            _fidelity(told["quick"]),
-            _fidelity(told["full"]),
-            told["device"],
+            settings["seed"],
+            _fidelity(settings["quick"]),
+            _fidelity(settings["full"]),
+            settings["device"],
         )
 
 
-def _fidelity(found: Mapping[str, Any]) -> Fidelity:
-    return Fidelity(found["folds"], TrainingConfig(**found["training"]))
+def _fidelity(values: Mapping[str, Any]) -> Fidelity:
+    return Fidelity(values["folds"], TrainingConfig(**values["training"]))

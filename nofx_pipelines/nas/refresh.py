@@ -12,7 +12,7 @@ from nofx_pipelines.config import NasConfig, UniverseConfig
 from nofx_pipelines.lake.schemas import NAS_TRIALS
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.models.dataset import feature_columns
-from nofx_pipelines.models.networks.training import TrainingConfig
+from nofx_pipelines.models.networks.training_config import TrainingConfig
 from nofx_pipelines.models.window_columns import window_names, windowed
 from nofx_pipelines.nas.best import BestNetwork, best_network
 from nofx_pipelines.nas.figures import all_figures
@@ -22,6 +22,8 @@ from nofx_pipelines.nas.space import SearchSpace
 from nofx_pipelines.registry.tracking import Tracker
 from nofx_pipelines.search.fold_rows import FOLDS_USED, ROW_BUDGET, study_rows
 
+NETWORK = "network"
+"""The family whose architectures are searched."""
 _QUICK_FOLDS = 2
 """Latest folds that a trial of the search is measured on."""
 
@@ -63,18 +65,22 @@ def refresh_search(
     code_version: str,
     device: str = "cpu",
 ) -> SearchRefresh:
-    """Run what is left of the search on today's training set and write its trials; none with trials = 0."""
+    """Run what is left of the search on today's training set and write its trials.
+
+    There are none with ``nas.trials`` = 0, nor where ``network`` is not among the universe's families.
+    """
     began, config = time.perf_counter(), universe.nas
     tables = [lake.table(universe.name, name) for name in ("training_set", "folds", "features")]
     lineage = {table.key: version for table in tables if (version := table.version()) is not None}
     trials, figures = pl.DataFrame(schema=NAS_TRIALS.columns), dict[str, bytes]()
-    if config.trials:
+    if config.trials and NETWORK in universe.families:
         result = run_search(
             prepare_search(lake, universe, device),
             config,
             folder=lake.root.parent / "studies" / universe.name,
             name="nas",
             clock=lambda: datetime.now(UTC),
+            plugins=universe.plugins,
             code_version=code_version,
         )
         trials, figures = result.trials, all_figures(result.trials)

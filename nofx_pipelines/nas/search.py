@@ -24,7 +24,9 @@ from nofx_pipelines.models.networks.shapes import total
 from nofx_pipelines.nas.journal import Journal, open_journal
 from nofx_pipelines.nas.objective import NetworkObjective
 from nofx_pipelines.nas.space import Genotype
-from nofx_pipelines.nas.strategies import Told, strategy
+from nofx_pipelines.nas.strategies import Observation, strategy
+from nofx_pipelines.plugins import find
+from nofx_pipelines.registry.lineage import plugin_digests
 from nofx_pipelines.search.similarity import mean_correlations
 from nofx_pipelines.search.trials import Outcome, Trial
 from nofx_pipelines.search.workers import evaluator
@@ -53,25 +55,46 @@ def run_search(
     folder: Path,
     name: str,
     clock: Callable[[], datetime],
+    plugins: Path | None = None,
     code_version: str = "",
 ) -> SearchResult:
     """Run ``config.trials`` trials, or what is left of them, then the finalists.
 
-    Raises ModelError when no trial completes or another process runs this search
-    and does not end.
+    Parameters
+    ----------
+    objective:
+        Rows, folds, space and fidelities.
+    config:
+        Trials, batch, strategy, workers, seed.
+    folder:
+        Where the journal lies.
+    name:
+        The search's name begins with it.
+    clock:
+        When a trial is asked and told.
+    plugins:
+        The home's folder of plug-ins.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown strategy.
+    PluginError
+        For a strategy that cannot be imported, and for a proposal outside the space.
+    ModelError
+        When no trial completes, or another process runs this search and does not end.
     """
-    study = f"{name}-{identity(objective, config, code_version)}"
+    proposing = strategy(config.strategy, plugins)
+    study = f"{name}-{identity(objective, config, code_version, plugins)}"
     with open_journal(folder, study) as journal, evaluator(objective, config.workers, WORKER) as workers:
-        chosen = strategy(config.strategy)
         for first in range(0, config.trials, config.batch):
             last = min(first + config.batch, config.trials)
-            told = [_told(row) for row in journal.rows[:first]]
+            history = [_observation(row) for row in journal.rows[:first]]
             batch: list[tuple[int, Genotype]] = []
             for number in range(first, last):
-                pending = [Told(genotype, None) for _, genotype in batch]
-                batch.append(
-                    (number, chosen.propose(objective.space, [*told, *pending], number, config.seed))
-                )
+                pending = [Observation(genotype, None) for _, genotype in batch]
+                genotype = proposing.propose(objective.space, [*history, *pending], number, config.seed)
+                batch.append((number, genotype))
             _measure(journal, workers.evaluate, batch, objective, clock, full=False)
         finalists = _finalists(journal.rows[: config.trials], study)
         numbered = [(config.trials + k, genotype) for k, genotype in enumerate(finalists)]
@@ -79,7 +102,9 @@ def run_search(
         return _summed_up(study, journal.rows[: config.trials + len(numbered)], config)
 
 
-def identity(objective: NetworkObjective, config: NasConfig, code_version: str) -> str:
+def identity(
+    objective: NetworkObjective, config: NasConfig, code_version: str, plugins: Path | None = None
+) -> str:
     """Twelve hex digits of all that decides which trials are asked and what they score."""
     parts = {
         "data": objective.data.fingerprint(),
@@ -92,6 +117,7 @@ def identity(objective: NetworkObjective, config: NasConfig, code_version: str) 
         "seed": config.seed,
         "batch": config.batch,
         "code": code_version,
+        "plugins": plugin_digests([find("strategies", config.strategy, plugins)]),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -106,16 +132,16 @@ def _measure(
     full: bool,
 ) -> None:
     """Evaluate and tell the trials of a batch that are not told yet, in trial order."""
-    asked = {
+    batch_trials = {
         number: Trial(number, {"genotype": list(genotype), "full": full}, ())
         for number, genotype in batch
         if number >= len(journal.rows)
     }
-    if not asked:
+    if not batch_trials:
         return
     started = clock()
-    for outcome in sorted(evaluate(list(asked.values())), key=lambda found: found.number):
-        genotype = asked[outcome.number].params["genotype"]
+    for outcome in sorted(evaluate(list(batch_trials.values())), key=lambda answer: answer.number):
+        genotype = batch_trials[outcome.number].params["genotype"]
         spec = objective.space.decode(genotype)
         n_params, flops = total(spec)
         journal.tell(
@@ -134,8 +160,8 @@ def _measure(
         )
 
 
-def _told(row: dict[str, Any]) -> Told:
-    return Told(tuple(row["genotype"]), row["outcome"]["rank_ic"])
+def _observation(row: dict[str, Any]) -> Observation:
+    return Observation(tuple(row["genotype"]), row["outcome"]["rank_ic"])
 
 
 def _finalists(rows: Sequence[dict[str, Any]], study: str) -> list[Genotype]:

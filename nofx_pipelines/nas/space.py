@@ -62,11 +62,11 @@ class SearchSpace:
 
     def digest(self) -> str:
         """Hash of the genes and their values."""
-        told = [(d.name, list(d.values)) for d in self.decisions] + [
+        genes = [(d.name, list(d.values)) for d in self.decisions] + [
             ("features", [self.features]),
             ("horizon", [self.horizon]),
         ]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(genes).encode()).hexdigest()[:16]
 
     def choices(self, genotype: Sequence[int]) -> Choices:
         """The value of every gene by name; raises ModelError for what is no genotype of this space."""
@@ -85,26 +85,26 @@ class SearchSpace:
 
     def active(self, genotype: Sequence[int]) -> list[int]:
         """The places of the genes that count."""
-        chosen = self.choices(genotype)
-        return [place for place, decision in enumerate(self.decisions) if decision.active(chosen)]
+        values = self.choices(genotype)
+        return [place for place, decision in enumerate(self.decisions) if decision.active(values)]
 
     def canonical(self, genotype: Sequence[int]) -> Genotype:
         """The same architecture's own genotype: genes that do not count are 0.
 
         What becomes inactive may make others so; layers that only pass on are dropped.
         """
-        found = self._without_skips(tuple(int(gene) for gene in genotype))
-        active = set(self.active(found))
-        return tuple(gene if place in active else 0 for place, gene in enumerate(found))
+        whole = self._without_skips(tuple(int(gene) for gene in genotype))
+        active = set(self.active(whole))
+        return tuple(gene if place in active else 0 for place, gene in enumerate(whole))
 
     def decode(self, genotype: Sequence[int]) -> ArchSpec:
         """The architecture of a genotype; two genotypes of one architecture give equal specs."""
-        chosen = self.choices(self.canonical(genotype))
+        values = self.choices(self.canonical(genotype))
         return ArchSpec(
-            lookback=chosen["lookback"],
+            lookback=values["lookback"],
             features=self.features,
-            width=chosen["width"],
-            nodes=tuple(_nodes(chosen)),
+            width=values["width"],
+            nodes=tuple(_nodes(values)),
             horizon=self.horizon,
         )
 
@@ -127,10 +127,10 @@ class SearchSpace:
         for k, layer in enumerate(layers):
             for name, value in layer.items():
                 put(f"{name}_{k}", value)
-        found = self.canonical(genotype)
-        if self.decode(found) != spec:
+        canonical = self.canonical(genotype)
+        if self.decode(canonical) != spec:
             raise ModelError("this architecture lies outside the space", kept="nothing was encoded")
-        return found
+        return canonical
 
     def random(self, rng: np.random.Generator) -> Genotype:
         """A genotype with every gene drawn evenly, canonical."""
@@ -138,19 +138,19 @@ class SearchSpace:
 
     def _without_skips(self, genotype: Genotype) -> Genotype:
         """Layers that are a bare skip are taken out, unless no other is left."""
-        chosen = self.choices(genotype)
-        kept = [k for k in range(chosen["depth"]) if chosen[f"op_{k}"] != "skip"] or [0]
-        if len(kept) == chosen["depth"]:
+        values = self.choices(genotype)
+        layers = [k for k in range(values["depth"]) if values[f"op_{k}"] != "skip"] or [0]
+        if len(layers) == values["depth"]:
             return genotype
         genes = list(genotype)
         names = _LAYER_NAMES
-        for to, source in enumerate(kept):
+        for to, source in enumerate(layers):
             for name in names:
                 genes[self.places[f"{name}_{to}"]] = genotype[self.places[f"{name}_{source}"]]
-        for k in range(len(kept), self.depth):
+        for k in range(len(layers), self.depth):
             for name in names:
                 genes[self.places[f"{name}_{k}"]] = 0
-        genes[self.places["depth"]] = len(kept) - 1
+        genes[self.places["depth"]] = len(layers) - 1
         return tuple(genes)
 
 
@@ -200,13 +200,13 @@ def _layer_nodes(k: int, before: str, layer: Choices) -> Iterator[Node]:
     """Operation, norm, activation, dropout and the way around them."""
     if layer["op"] == "skip":
         return
-    wanted = {
+    params_of = {
         "conv1d": ("kernel",),
         "pooling": ("kernel", "pool"),
         "attention": ("heads",),
         "transformer": ("heads",),
     }
-    params = {name: layer[name] for name in wanted.get(layer["op"], ())}
+    params = {name: layer[name] for name in params_of.get(layer["op"], ())}
     chain = [Node(f"layer_{k}", layer["op"], sorted_params(params), (before,))]
     if layer["norm"] != "none":
         chain.append(Node(f"norm_{k}", f"{layer['norm']}_norm", inputs=(chain[-1].name,)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nofx_pipelines.promotion.gates import Verdict
+from nofx_pipelines.promotion.gates.decision import Verdict
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -37,13 +37,16 @@ class Promotion:
     reason: str
 
 
+def champion_or_baseline(registry: Aliases, model: str, baseline_version: str) -> str:
+    """Who reigns: whoever carries ``@champion``, the baseline where nobody does."""
+    return registry.alias(model, CHAMPION) or baseline_version
+
+
 def crown_baseline(registry: Aliases, model: str, baseline_version: str) -> str:
     """Give ``@champion`` to the baseline if nobody has it, which is no promotion; returns the champion."""
-    reigning = registry.alias(model, CHAMPION)
-    if reigning is None:
+    if registry.alias(model, CHAMPION) is None:
         registry.set_alias(model, CHAMPION, baseline_version)
-        return baseline_version
-    return reigning
+    return champion_or_baseline(registry, model, baseline_version)
 
 
 def promote(

@@ -1,6 +1,6 @@
 """The ridge baseline and the candidate of a universe: trained, tested once, registered.
 
-The candidate is the better of the tuned gradient boosting and the searched network by validation.
+The candidate is the best of the universe's searched families by validation.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from nofx_pipelines.evaluation.holdout import HoldOut, hold_out
 from nofx_pipelines.figures.equity import equity_figure
 from nofx_pipelines.lake.schemas import LEADERBOARD
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.models.training import Trained, train_baseline, train_candidate
+from nofx_pipelines.models.families import family
+from nofx_pipelines.models.training import Recipe, Trained, train, train_baseline
 from nofx_pipelines.models.window_columns import windowed
-from nofx_pipelines.promotion.contest import contender, search_trials, tried
-from nofx_pipelines.registry.lineage import Lineage
+from nofx_pipelines.plugins import find
+from nofx_pipelines.promotion.contest import contender, effective_trials, search_trials
+from nofx_pipelines.registry.lineage import Lineage, libraries, plugin_digests, training_code
 from nofx_pipelines.registry.tracking import Tracker
 
 PARITY = 1e-5
@@ -76,18 +78,17 @@ def refresh_candidate(
     versions = _versions(lake, universe, names)
     training_set = lake.table(universe.name, "training_set").scan().collect()
     folds = lake.table(universe.name, "folds").scan().collect()
-    chosen = contender(lake, universe, device)
-    test = hold_out(lake, universe, chosen.columns)
+    winner = contender(lake, universe, device)
+    test = hold_out(lake, universe, winner.columns)
     work = _Registration(tracker, universe, test, versions, run_id, code_version)
     spread: Spread = {"engine": engine, "workers": universe.search.workers}
     baseline = work.register(
         train_baseline(training_set, folds, **spread), "baseline", None, seed=universe.search.seed
     )
-    rows = windowed(lake, universe.name, training_set, chosen.columns)
-    best = train_candidate(rows, folds, chosen.params, seed=chosen.seed, family=chosen.family, **spread)
-    candidate = work.register(
-        best, "candidate", tried(search_trials(lake, universe), universe), seed=chosen.seed
-    )
+    rows = windowed(lake, universe.name, training_set, winner.columns)
+    recipe = Recipe(winner.family, winner.params, winner.seed, universe.plugins, device)
+    best, trials = train(rows, folds, recipe, **spread), search_trials(lake, universe)
+    candidate = work.register(best, "candidate", effective_trials(trials, universe), seed=winner.seed)
     board = pl.concat([baseline.rows, candidate.rows])
     equity = pl.concat([baseline.equity, candidate.equity])
     for name, frame in (("equity", equity), ("leaderboard", board)):
@@ -100,7 +101,7 @@ def refresh_candidate(
         candidate_version=candidate.version,
         parity=max(baseline.parity, candidate.parity),
         parity_limit=PARITY,
-        markdown=f"{chosen.reason}\n\n{_markdown(board)}",
+        markdown=f"{winner.reason}\n\n{_markdown(board)}",
         figures={"equity": equity_figure(equity)},
         seconds=time.perf_counter() - began,
     )
@@ -150,21 +151,12 @@ class _Registration:
         """Judge, log to MLflow and register one model; its ONNX is read back and compared."""
         universe = self.universe
         judged = self.test.evaluate(trained.hold_out, trials)
-        lineage = Lineage(
-            universe=universe.name,
-            family=trained.model.family,
-            kind=kind,
-            params=trained.model.settings,
-            seed=seed,
-            data_versions=self.versions,
-            code_version=self.code_version,
-            run_id=self.run_id,
-        )
+        lineage = self._lineage(trained, kind, seed)
         x = self.test.inputs(trained.model.feature_names)
         name = f"{universe.model_name}-{kind}"
         tags = {"nofx.stage": "candidate_model", "nofx.dagster_run_id": self.run_id}
         with self.tracker.run(name, experiment=universe.name, tags=tags) as run:
-            run.log_metrics({metric: found.value for metric, found in judged.metrics.items()})
+            run.log_metrics({metric: figure.value for metric, figure in judged.metrics.items()})
             version = self.tracker.register(
                 universe.model_name, trained.model, lineage, run=run, example=x[:_EXAMPLE_ROWS]
             )
@@ -179,6 +171,24 @@ class _Registration:
         further = pl.DataFrame(named, schema=LEADERBOARD.columns, orient="row")
         return _Registered(version, pl.concat([rows, further]), judged.equity_rows(kind, seed), parity)
 
+    def _lineage(self, trained: Trained, kind: str, seed: int) -> Lineage:
+        universe, name = self.universe, trained.model.family
+        features = [("features", each) for each in universe.features]
+        members = [("families", name), ("labels", universe.labels.kind), *features]
+        return Lineage(
+            universe=universe.name,
+            family=name,
+            kind=kind,
+            params=trained.model.settings,
+            seed=seed,
+            data_versions=self.versions,
+            code_version=self.code_version,
+            run_id=self.run_id,
+            training_code=training_code(name, universe.plugins),
+            libraries=libraries(family(name, universe.plugins).libraries),
+            plugins=plugin_digests(find(kind, each, universe.plugins) for kind, each in members),
+        )
+
 
 def _further_rows(trained: Trained, judged: Evaluation, parity: float) -> list[tuple[Any, ...]]:
     """Metric, value, lo, hi, n of each fold's test, the hold-out's last, and of the ONNX comparison."""
@@ -186,8 +196,8 @@ def _further_rows(trained: Trained, judged: Evaluation, parity: float) -> list[t
     for (fold,), predictions in trained.folds.group_by("fold", maintain_order=True):
         n = predictions["session_date"].n_unique()
         rows.append((f"{FOLD_METRIC}{fold}", mean_rank_ic(predictions), None, None, n))
-    held = judged.rank_ic
-    rows.append((f"{FOLD_METRIC}{len(rows)}", held.value, held.lo, held.hi, held.n))
+    last = judged.rank_ic
+    rows.append((f"{FOLD_METRIC}{len(rows)}", last.value, last.lo, last.hi, last.n))
     rows.append((PARITY_METRIC, parity, None, None, len(trained.hold_out)))
     return rows
 

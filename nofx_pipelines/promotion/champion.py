@@ -14,10 +14,10 @@ from nofx_pipelines.evaluation.holdout import HoldOut, hold_out
 from nofx_pipelines.lake.schemas import CHAMPION
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.leakcheck.refresh import leak_check_passed
-from nofx_pipelines.promotion.aliases import crown_baseline, promote
+from nofx_pipelines.promotion.aliases import champion_or_baseline, promote
 from nofx_pipelines.promotion.candidate import FOLD_METRIC
-from nofx_pipelines.promotion.contest import search_trials, tried
-from nofx_pipelines.promotion.gates import Verdict, decide, verdict_rows
+from nofx_pipelines.promotion.contest import effective_trials, search_trials
+from nofx_pipelines.promotion.gates.decision import Verdict, decide, verdict_rows
 from nofx_pipelines.registry.tracking import Tracker
 from nofx_pipelines.registry.versions import LoadedModel
 
@@ -43,7 +43,10 @@ def refresh_champion(
     run_id: str,
     code_version: str,
 ) -> ChampionRefresh:
-    """Ask every gate about the candidate, move the alias or not, write ``gates`` and ``champion``."""
+    """Ask every gate about the candidate, move the alias or not, write ``gates`` and ``champion``.
+
+    A gate that cannot judge raises PluginError before an alias moves or a table is written.
+    """
     began = time.perf_counter()
     model = universe.model_name
     board = lake.table(universe.name, "leaderboard").scan().collect()
@@ -53,7 +56,9 @@ def refresh_champion(
     test = hold_out(lake, universe, [name for found in loaded.values() for name in found.feature_names])
     ridge = _judge(test, loaded[baseline])
     assert ridge is not None
-    judged = test.evaluate(_scores(test, loaded[candidate]), tried(search_trials(lake, universe), universe))
+    judged = test.evaluate(
+        _scores(test, loaded[candidate]), effective_trials(search_trials(lake, universe), universe)
+    )
     verdicts = decide(
         judged,
         _judge(test, loaded[reigning]),
@@ -61,11 +66,13 @@ def refresh_champion(
         _fold_rank_ics(board),
         leak_check_passed(lake, universe),
         universe.gates,
+        folder=universe.plugins,
     )
+    rows = verdict_rows(verdicts, model, candidate, now)
     promotion = promote(tracker, model, candidate, verdicts, baseline)
     throne = (model, promotion.champion, reigning, promotion.promoted, promotion.reason, now)
     written = {
-        "gates": verdict_rows(verdicts, model, candidate, now),
+        "gates": rows,
         "champion": pl.DataFrame([throne], schema=CHAMPION.columns, orient="row"),
     }
     for name, frame in written.items():
@@ -103,7 +110,7 @@ def _version(board: pl.DataFrame, kind: str) -> str:
 
 def _incumbent(lake: Lake, tracker: Tracker, universe: UniverseConfig, baseline: str, candidate: str) -> str:
     """Who the candidate is compared with: the champion, or who reigned before the candidate did."""
-    reigning = crown_baseline(tracker, universe.model_name, baseline)
+    reigning = champion_or_baseline(tracker, universe.model_name, baseline)
     if reigning != candidate:
         return reigning
     table = lake.table(universe.name, "champion")

@@ -6,12 +6,22 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from nofx_pipelines import plugins
 from nofx_pipelines.errors import CodeChanged, ModelError
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.models.training import train_final
+from nofx_pipelines.models.families import family
+from nofx_pipelines.models.training import Recipe, train_final
 from nofx_pipelines.models.window_columns import windowed
-from nofx_pipelines.registry.lineage import Lineage, libraries, training_code
+from nofx_pipelines.registry.lineage import (
+    PACKAGE,
+    Lineage,
+    libraries,
+    package_version,
+    plugin_digests,
+    training_code,
+)
 from nofx_pipelines.registry.tracking import Tracker
 from nofx_pipelines.registry.versions import LoadedModel
 
@@ -46,16 +56,17 @@ class Reproduction:
 def reproduce(tracker: Tracker, lake: Lake, model: str) -> Reproduction:
     """Retrain ``NAME@ALIAS``, ``NAME/VERSION`` or ``NAME`` from its recorded tables, parameters and seed.
 
-    Nothing is registered or written. Raises ModelNotFound, CodeChanged when the training code is not the
-    recorded one, ModelError when the lineage is incomplete, and what the lake raises for a version that is
-    gone.
+    Nothing is registered or written. Raises ModelNotFound, CodeChanged when the training code or a plug-in's
+    sources are not the recorded ones, ModelError when the lineage is incomplete, and what the lake raises for
+    a version that is gone. The home's plug-ins lie beside the lake.
     """
     began = time.perf_counter()
     loaded = tracker.load(model)
     lineage = Lineage.from_tags(loaded.tags)
     title = f"{loaded.name}/{loaded.version}"
-    code, names = _trainer(lineage)
+    code, names = _trainer(lineage, _plugins(lake))
     _require_same_code(title, lineage, code)
+    _require_same_plugin(title, lineage, _plugins(lake))
     again, recorded = _retrained(lake, loaded, lineage), lineage.libraries or {}
     return Reproduction(
         model=title,
@@ -72,13 +83,17 @@ def reproduce(tracker: Tracker, lake: Lake, model: str) -> Reproduction:
     )
 
 
-def _trainer(lineage: Lineage) -> tuple[str, Sequence[str]]:
+def _plugins(lake: Lake) -> Path:
+    return lake.root.parent / plugins.FOLDER
+
+
+def _trainer(lineage: Lineage, folder: Path) -> tuple[str, Sequence[str]]:
     """The code that trains such a model here, and the libraries that decide its weights."""
     if lineage.kind == "policy":
         from nofx_pipelines.marl import reproduce as agents
 
         return agents.training_code(), agents.LIBRARIES
-    return training_code(), tuple(libraries())
+    return training_code(lineage.family, folder), family(lineage.family, folder).libraries
 
 
 def _retrained(lake: Lake, loaded: LoadedModel, lineage: Lineage) -> bytes:
@@ -92,23 +107,36 @@ def _retrained(lake: Lake, loaded: LoadedModel, lineage: Lineage) -> bytes:
         for name in ("training_set", "folds")
     )
     past = lineage.data_versions.get(f"{lineage.universe}/features")
-    trained = train_final(
-        windowed(lake, lineage.universe, training_set, loaded.feature_names, version=past),
-        folds,
-        family=lineage.family,
-        params=lineage.params,
-        seed=lineage.seed,
-    )
-    return trained.to_onnx()
+    rows = windowed(lake, lineage.universe, training_set, loaded.feature_names, version=past)
+    recipe = Recipe(lineage.family, lineage.params, lineage.seed, _plugins(lake))
+    return train_final(rows, folds, recipe).to_onnx()
 
 
 def _require_same_code(title: str, lineage: Lineage, here: str) -> None:
-    if lineage.training_code != here:
-        raise CodeChanged(
-            f"{title} was trained by code {lineage.training_code}, this is code {here}",
-            kept="nothing was trained",
-            hint="check out the release that registered it, or run nofx run for a new version",
-        )
+    if lineage.training_code == here:
+        return
+    recorded = lineage.nofx_version or "0.1.0 or before"
+    raise CodeChanged(
+        f"{title} was trained by code {lineage.training_code} of {PACKAGE} {recorded}, "
+        f"this is code {here} of {PACKAGE} {package_version()}",
+        kept="nothing was trained",
+        hint=f"reproduce it with {PACKAGE} {recorded}, or run nofx run for a new version",
+    )
+
+
+def _require_same_plugin(title: str, lineage: Lineage, folder: Path) -> None:
+    """Of a plug-in family its own sources too."""
+    if lineage.kind == "policy":
+        return
+    here = plugin_digests([plugins.find("families", lineage.family, folder)])
+    for name, digest in here.items():
+        recorded = lineage.plugins.get(name, "unknown")
+        if recorded != digest:
+            raise CodeChanged(
+                f"{title} was trained by plug-in {name!r} with sources {recorded}, here they are {digest}",
+                kept="nothing was trained",
+                hint="put its file back as it was, or run nofx run for a new version",
+            )
 
 
 def _version(lineage: Lineage, table: str) -> int:

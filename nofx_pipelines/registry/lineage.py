@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import nofx_pipelines
 from nofx_pipelines.code_version import code_version
 from nofx_pipelines.errors import ModelError
+from nofx_pipelines.models.families import family
+from nofx_pipelines.plugins import Reference, find
 
 PREFIX = "nofx."
+PACKAGE = "nofx-pipelines"
 _TRAINING_MODULES = (
     "nofx_pipelines.models.training",
     "nofx_pipelines.models.onnx_graph",
     "nofx_pipelines.models.window_columns",
 )
+"""Of every family; each one's own module comes on top."""
 _TAGS = (
     "universe",
     "family",
@@ -28,7 +35,12 @@ _TAGS = (
     "training_code",
     "libraries",
 )
-_LIBRARIES = ("lightgbm", "numpy", "onnx", "torch")
+"""What a model cannot be trained again without."""
+
+
+def package_version() -> str:
+    """The version of this package's code, whatever an installation's records say."""
+    return nofx_pipelines.__version__
 
 
 @dataclass(frozen=True)
@@ -50,23 +62,33 @@ class Lineage:
     run_id: str
     """The Dagster run."""
     training_code: str = ""
+    """Empty: that of a built-in family, here and now."""
     libraries: Mapping[str, str] | None = None
+    """None: those of a built-in family, here and now."""
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    """Plug-ins that rows or weights come from, by the name that ``nofx.toml`` gives them: their digest."""
+    nofx_version: str | None = field(default_factory=package_version)
+    """The version of this package; None where none was recorded: 0.1.0 or before."""
 
     def tags(self) -> dict[str, str]:
         """The tags of a run and of a registered version."""
-        found = {
+        tags = {
             "universe": self.universe,
             "family": self.family,
             "kind": self.kind,
-            "params": json.dumps(dict(self.params), sort_keys=True),
+            "params": _json(self.params),
             "seed": str(self.seed),
-            "data_versions": json.dumps(dict(self.data_versions), sort_keys=True),
+            "data_versions": _json(self.data_versions),
             "code_version": self.code_version,
             "dagster_run_id": self.run_id,
-            "training_code": self.training_code or training_code(),
-            "libraries": json.dumps(dict(self.libraries or libraries()), sort_keys=True),
+            "training_code": self.training_code or training_code(self.family),
+            "libraries": _json(self.libraries or libraries(family(self.family).libraries)),
         }
-        return {f"{PREFIX}{name}": value for name, value in found.items()}
+        if self.plugins:
+            tags["plugins"] = _json(self.plugins)
+        if self.nofx_version is not None:
+            tags["nofx_version"] = self.nofx_version
+        return {f"{PREFIX}{name}": value for name, value in tags.items()}
 
     @staticmethod
     def from_tags(tags: Mapping[str, str]) -> Lineage:
@@ -90,16 +112,30 @@ class Lineage:
             run_id=text["dagster_run_id"],
             training_code=text["training_code"],
             libraries=json.loads(text["libraries"]),
+            plugins=json.loads(tags.get(f"{PREFIX}plugins", "{}")),
+            nofx_version=tags.get(f"{PREFIX}nofx_version"),
         )
 
 
-def training_code() -> str:
-    """The hash of the sources that decide a model's weights."""
-    return code_version(_TRAINING_MODULES)
+def training_code(name: str, folder: Path | None = None) -> str:
+    """The hash of our sources that decide the weights of a family's models.
+
+    A plug-in's own sources are not in it: their digest is recorded beside it (`plugin_digests`).
+    """
+    member = find("families", name, folder)
+    own = [member.module] if member.origin == "built-in" else []
+    return code_version([*_TRAINING_MODULES, *own])
 
 
-def libraries(names: Sequence[str] = _LIBRARIES) -> dict[str, str]:
-    """Versions of the libraries that decide a model's weights."""
-    from importlib.metadata import version
-
+def libraries(names: Sequence[str]) -> dict[str, str]:
+    """The installed versions of distributions."""
     return {name: version(name) for name in names}
+
+
+def plugin_digests(members: Iterable[Reference]) -> dict[str, str]:
+    """By name, the hash of the sources of those members that are not built in."""
+    return {member.name: member.digest() for member in members if member.origin != "built-in"}
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), sort_keys=True)

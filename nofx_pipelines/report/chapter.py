@@ -11,6 +11,7 @@ from nofx_pipelines.report.agents import agents_page
 from nofx_pipelines.report.anomalies import anomaly_page
 from nofx_pipelines.report.charts import Line, Whisker, bars, line_chart, scatter, whiskers
 from nofx_pipelines.report.markup import figure, frame_table, interval, number, pill, table
+from nofx_pipelines.report.members import members_page
 from nofx_pipelines.report.networks import network_page
 from nofx_pipelines.report.view import UniverseView
 
@@ -68,6 +69,8 @@ def chapter(view: UniverseView) -> str:
         _signals(view),
         "<h3>Lineage</h3>",
         frame_table(view.lineage),
+        "<h3>Members</h3>",
+        members_page(universe, view.feed),
     ]
     return "\n".join(parts)
 

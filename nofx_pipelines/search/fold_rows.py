@@ -42,8 +42,8 @@ def study_rows(
         of_fold = days.filter(fold=fold).select("role", "start", "end")
         roles = {role: (start, end) for role, start, end in of_fold.iter_rows()}
         spans.append((roles["train"], roles["valid"]))
-    found = valid_folds(data, spans)
-    for place, rows in enumerate(found):
+    fold_rows = valid_folds(data, spans)
+    for place, rows in enumerate(fold_rows):
         if rows.train[0] >= rows.train[1] or rows.valid[0] >= rows.valid[1]:
             raise NotEnoughData(
                 f"the fold {place} before last has {rows.train[1] - rows.train[0]} train and "
@@ -51,7 +51,7 @@ def study_rows(
                 kept="no trial was run",
                 hint="ask for a longer history",
             )
-    return data, found
+    return data, fold_rows
 
 
 def valid_folds(

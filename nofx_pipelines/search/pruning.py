@@ -31,8 +31,8 @@ def thresholds(
     >>> thresholds([[0.0, 0.1], [0.2, 0.2]], 2, quantile=0.5, startup=2)
     (0.1, None)
     """
-    found: list[float | None] = []
+    limits: list[float | None] = []
     for step in range(folds - 1):
-        seen = [steps[step] for steps in earlier if len(steps) > step]
-        found.append(float(np.quantile(seen, quantile)) if len(seen) >= startup else None)
-    return (*found, None)
+        reached = [steps[step] for steps in earlier if len(steps) > step]
+        limits.append(float(np.quantile(reached, quantile)) if len(reached) >= startup else None)
+    return (*limits, None)

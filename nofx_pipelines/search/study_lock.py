@@ -28,7 +28,7 @@ def study_lock(folder: Path, name: str, *, patience_s: float | None = None) -> I
     folder.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
     with (folder / f"{name}.lock").open("w") as lock:
-        told = False
+        silent = True
         while not _taken(lock.fileno()):
             if time.monotonic() >= until:
                 raise ModelError(
@@ -36,9 +36,9 @@ def study_lock(folder: Path, name: str, *, patience_s: float | None = None) -> I
                     kept="its trials",
                     hint="wait for it, then nofx run",
                 )
-            if not told:
+            if silent:
                 logging.getLogger(__name__).warning("waiting for the process that runs the search %s", name)
-                told = True
+                silent = False
             time.sleep(_LOOK_S)
         yield
 

@@ -39,6 +39,6 @@ class Outcome:
         return asdict(self)
 
     @staticmethod
-    def from_dict(found: Mapping[str, Any]) -> Outcome:
+    def from_dict(values: Mapping[str, Any]) -> Outcome:
         """Restore what :meth:`as_dict` gave."""
-        return Outcome(**{**found, "steps": tuple(found["steps"]), "returns": tuple(found["returns"])})
+        return Outcome(**{**values, "steps": tuple(values["steps"]), "returns": tuple(values["returns"])})

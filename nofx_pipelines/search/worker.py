@@ -21,7 +21,7 @@ def serve(objective: Evaluated) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        asked = json.loads(line)
-        trial = Trial(asked["number"], asked["params"], tuple(asked["thresholds"]))
+        request = json.loads(line)
+        trial = Trial(request["number"], request["params"], tuple(request["thresholds"]))
         answers.write(json.dumps(objective.evaluate(trial).as_dict()) + "\n")
         answers.flush()

@@ -8,8 +8,11 @@ import numpy as np
 import polars as pl
 
 from nofx_pipelines.anomaly.clusters import SMALLEST, find_clusters, stable_ids
-from nofx_pipelines.anomaly.explanation import VECTOR
+from nofx_pipelines.anomaly.conditioning import NAMES
 from nofx_pipelines.lake.schemas import ANOMALIES, ANOMALY_CLUSTERS, UTC_US
+
+VECTOR = (*NAMES, "stale", "gap")
+"""Features, then rules."""
 
 
 def _three_kinds(seed: int, each: int = 12) -> tuple[pl.DataFrame, pl.DataFrame, np.ndarray]:
@@ -32,7 +35,7 @@ def _three_kinds(seed: int, each: int = 12) -> tuple[pl.DataFrame, pl.DataFrame,
 
 def test_kinds_come_apart_whatever_their_loudness() -> None:
     events, vectors, kinds = _three_kinds(1)
-    clusters, assigned = find_clusters(events, vectors)
+    clusters, assigned = find_clusters(events, vectors, VECTOR)
     assert dict(clusters.schema) == dict(pl.Schema(ANOMALY_CLUSTERS.columns))
     assert sorted(clusters["name"]) == ["return down", "stale", "volume up"]
     found = {
@@ -45,19 +48,19 @@ def test_kinds_come_apart_whatever_their_loudness() -> None:
 
 def test_exemplars_are_members() -> None:
     events, vectors, _ = _three_kinds(2)
-    clusters, assigned = find_clusters(events, vectors)
+    clusters, assigned = find_clusters(events, vectors, VECTOR)
     for row in clusters.iter_rows(named=True):
         assert assigned[row["exemplar"]] == row["cluster_id"]
 
 
 def test_ids_stay_when_anomalies_come_and_go() -> None:
     events, vectors, _ = _three_kinds(3)
-    clusters, assigned = find_clusters(events, vectors)
+    clusters, assigned = find_clusters(events, vectors, VECTOR)
     known = events.with_columns(
         pl.Series("cluster_id", [assigned.get(name) for name in events["anomaly_id"]], dtype=pl.String)
     )
     more, more_vectors, _ = _three_kinds(4)
-    again, _ = find_clusters(pl.concat([known[3:], more]), pl.concat([vectors[3:], more_vectors]))
+    again, _ = find_clusters(pl.concat([known[3:], more]), pl.concat([vectors[3:], more_vectors]), VECTOR)
     named = dict(clusters.select("name", "cluster_id").rows())
     assert dict(again.select("name", "cluster_id").rows()) == named
 
@@ -69,10 +72,10 @@ def test_an_id_is_given_once() -> None:
 def test_a_few_anomalies_make_no_cluster() -> None:
     events, vectors, _ = _three_kinds(5)
     few = 2 * SMALLEST - 1
-    clusters, assigned = find_clusters(events[:few], vectors[:few])
+    clusters, assigned = find_clusters(events[:few], vectors[:few], VECTOR)
     assert clusters.is_empty()
     assert not assigned
-    assert find_clusters(events.clear(), vectors.clear())[0].is_empty()
+    assert find_clusters(events.clear(), vectors.clear(), VECTOR)[0].is_empty()
 
 
 def test_one_of_a_kind_belongs_to_none() -> None:
@@ -83,5 +86,6 @@ def test_one_of_a_kind_belongs_to_none() -> None:
     _, assigned = find_clusters(
         pl.concat([events, alone]),
         pl.concat([vectors, pl.DataFrame({"anomaly_id": ["alone"], "vector": odd})]),
+        VECTOR,
     )
     assert "alone" not in assigned

@@ -10,14 +10,14 @@ import pytest
 
 from nofx_pipelines.anomaly.conditioning import FEATURES, NAMES, Conditioned, Explained, condition
 from nofx_pipelines.anomaly.panel import read_panel
-from nofx_pipelines.anomaly.windows import Lookback, Tape
+from nofx_pipelines.anomaly.windows import Lookback, TradedBars
 
 Bars = Callable[..., pl.DataFrame]
 
 
 def _conditioned(bars: pl.DataFrame, freq: str = "1d") -> Conditioned:
     panel, lookback = read_panel(bars, freq), Lookback.of(freq)
-    return condition(panel, lookback, Tape.of(panel.traded, lookback.span))
+    return condition(panel, lookback, TradedBars.of(panel.traded, lookback.span))
 
 
 def _z(raw: Conditioned, name: str) -> np.ndarray:

@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from nofx_pipelines.anomaly.detectors.registry import load_detectors
 from nofx_pipelines.anomaly.events import find_events, severity
-from nofx_pipelines.anomaly.explanation import VECTOR
 from nofx_pipelines.lake.schemas import ANOMALIES, ANOMALY_EVIDENCE, UTC_US
 
+DETECTORS = load_detectors(["robust_z", "ewma", "isolation_forest", "rules"])
 START = datetime(2024, 1, 1, 7, tzinfo=UTC)
 
 
@@ -49,7 +50,7 @@ def _evidence(rows: dict[tuple[str, int], dict[str, Any]]) -> pl.DataFrame:
             "detector": "robust_z",
             "rule": None,
             "explanation": [line],
-            "vector": [0.0] * len(VECTOR),
+            "vector": [0.0] * 15,
             **more,
         }
         for (name, k), more in rows.items()
@@ -59,7 +60,7 @@ def _evidence(rows: dict[tuple[str, int], dict[str, Any]]) -> pl.DataFrame:
 
 def _events(rows: dict[tuple[str, int], dict[str, Any]], budget: float = 0.05) -> pl.DataFrame:
     loud = {cell: more.get("score", 4.0) for cell, more in rows.items()}
-    return find_events(_ensemble(loud), _evidence(rows), "1d", budget)
+    return find_events(_ensemble(loud), _evidence(rows), "1d", budget, DETECTORS)
 
 
 def test_neighbouring_alerts_are_one_anomaly_with_its_peak() -> None:
@@ -102,10 +103,16 @@ def test_quiet_bars_are_no_anomaly() -> None:
         ({"detector": "ewma"}, "collective"),
         ({"rule": "stale", "channel": "data", "detector": "rules"}, "collective"),
         ({"detector": "isolation_forest"}, "contextual"),
+        ({"detector": "one that was scored with before"}, "statistical"),
     ],
 )
 def test_types(more: dict[str, Any], kind: str) -> None:
     assert _events({("I1", 20): more})["type"].to_list() == [kind]
+
+
+def test_a_gap_of_many_bars_is_one_in_time() -> None:
+    gap = {"rule": "gap", "channel": "data", "detector": "rules"}
+    assert _events({("I1", k): gap for k in range(20, 25)})["type"].to_list() == ["temporal"]
 
 
 def test_what_goes_on_at_the_same_time_is_related() -> None:
@@ -135,5 +142,5 @@ def test_severity_by_score() -> None:
 
 
 def test_no_evidence_no_anomalies() -> None:
-    assert find_events(_ensemble({}), _evidence({}), "1d", 0.05).is_empty()
-    assert find_events(_ensemble({}).clear(), _evidence({}), "1m", 0.05).is_empty()
+    assert find_events(_ensemble({}), _evidence({}), "1d", 0.05, DETECTORS).is_empty()
+    assert find_events(_ensemble({}).clear(), _evidence({}), "1m", 0.05, DETECTORS).is_empty()

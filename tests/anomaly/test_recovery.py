@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
+from nofx_pipelines.anomaly.detectors.registry import load_detectors
 from nofx_pipelines.anomaly.events import find_events
 from nofx_pipelines.anomaly.recovery import recovery
 from nofx_pipelines.anomaly.scoring import score_sessions
@@ -95,11 +96,17 @@ def test_floors_on_held_out_seeds(market: str, seed: int, tmp_path_factory: pyte
     refresh_bars(lake, universe, feed, **span)  # type: ignore[arg-type]
     factors = stored_factors(lake, market, market)
     bars = adjusted(lake.table(market, "bars").scan(), factors, factors).collect()
+    names = universe.anomaly.detectors
     scored = score_sessions(
-        bars, "1d", bars["session_date"].unique().sort().to_list(), seed=7, detector_version="v"
+        bars,
+        "1d",
+        bars["session_date"].unique().sort().to_list(),
+        detectors=names,
+        seed=7,
+        detector_version="v",
     )
     ensemble = scored.scores.filter(pl.col("detector") == "ensemble")
-    events = find_events(ensemble, scored.evidence, "1d", 0.05)
+    events = find_events(ensemble, scored.evidence, "1d", 0.05, load_detectors(names))
     truth = lake.table(market, "truth_anomalies").scan().collect()
     table, precision = recovery(truth, events, ensemble["ts_close"])
     print(f"{market} seed {seed}: {events.height} anomalies, precision {precision}\n{table}")

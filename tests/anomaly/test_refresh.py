@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from datetime import date, timedelta
+import shutil
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -15,12 +17,17 @@ from nofx_pipelines.anomaly.refresh import (
     known_clusters,
     known_events,
     refresh_clusters,
+    refresh_events,
     refresh_scores,
     score_inputs,
 )
 from nofx_pipelines.anomaly.triage import set_triage
-from nofx_pipelines.errors import TableNotFound
+from nofx_pipelines.config import AnomalyConfig, FeedConfig, SourceConfig, UniverseConfig
+from nofx_pipelines.errors import PluginError, TableNotFound
 from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.market.bars import refresh_bars
+from nofx_pipelines.market.ingest import ingest
+from nofx_pipelines.registry.tracking import Tracker
 from tests.chain import Chain
 
 STAMP = {"run_id": "r", "code_version": "c"}
@@ -76,8 +83,12 @@ def test_references_are_logged_with_their_parameters(chain: Chain) -> None:
     path = client.download_artifacts(runs[0].info.run_id, "detectors.json")
     periods = json.loads(Path(path).read_text())
     one = next(iter(periods.values()))
-    assert {"explained", "tails", "rules", "forest"} == set(one)
-    assert one["tails"]["ensemble"]["threshold"] > 0
+    assert set(one) == {"explained", "expected", "detectors", "ensemble"}
+    assert tuple(one["detectors"]) == tuple(sorted(chain.universe.anomaly.detectors))
+    assert one["detectors"]["robust_z"]["tails"]["return"] == one["expected"]["return"]
+    assert one["detectors"]["isolation_forest"]["parameters"]["trees"] == 100
+    assert one["detectors"]["rules"]["parameters"]["odds"]["units"] > 2
+    assert one["ensemble"]["threshold"] > 0
 
 
 def test_planted_anomalies_are_counted_per_kind(chain: Chain) -> None:
@@ -92,7 +103,7 @@ def test_decisions_survive_and_make_nothing_stale(chain: Chain) -> None:
     name = events["anomaly_id"][0]
     set_triage(chain.table("anomalies"), name, "confirmed", "seen")
     assert chain.stale() == []
-    chain._anomalies(chain._stamp("anomalies"))
+    chain.compute("anomalies", force=True)
     told = chain.table("anomalies").scan().filter(pl.col("anomaly_id") == name).collect()
     assert told.select("triage", "note").row(0) == ("confirmed", "seen")
 
@@ -107,16 +118,14 @@ def test_clusters_killed_half_way_are_made_again(chain: Chain) -> None:
     rewrite(chain.table("anomalies"), events.with_columns(cluster_id=pl.lit(None, dtype=pl.String)))
     before = known_clusters(chain.lake, chain.universe)
     assert before.members == 0
-    refresh_clusters(chain.lake, chain.universe, **chain._stamp("anomaly_clusters"))
+    refresh_clusters(chain.lake, chain.universe, **chain.stamp("anomaly_clusters"))
     assert chain.stale() == []
 
 
 def test_a_smaller_budget_never_finds_more(chain: Chain) -> None:
-    import dataclasses
-
     tight = chain.set(anomaly=dataclasses.replace(chain.universe.anomaly, budget=0.0001))
     before = chain.table("anomalies").scan().collect().height
-    tight._anomalies(tight._stamp("anomalies"))
+    tight.compute("anomalies", force=True)
     assert chain.table("anomalies").scan().collect().height <= before
 
 
@@ -126,8 +135,109 @@ def test_a_session_that_was_left_out_has_no_scores_and_stops_no_other(chain: Cha
     row = {"table": "bars", "session_date": day, "rule": "r", "reason": "why", "decided_at": chain.now}
     columns = excluded.schema.columns
     excluded.replace(day, day + timedelta(days=1), pl.DataFrame([row], schema=columns), **STAMP)
-    result = refresh_scores(chain.lake, chain.universe, **_span(chain), **chain._stamp("anomaly_scores"))
+    result = refresh_scores(chain.lake, chain.universe, **_span(chain), **chain.stamp("anomaly_scores"))
     assert day in result.written
     scored = chain.table("anomaly_scores").scan().select(pl.col("session_date").unique()).collect()
     assert day not in scored["session_date"].to_list()
     assert max(chain.table("bars").stamps()) in scored["session_date"].to_list()
+
+
+DISTANCE = """
+import numpy as np
+from nofx_pipelines.anomaly.detectors.protocol import Statistic
+
+class Distance:
+    statistics = (Statistic("distance", type="contextual"),)
+
+    def fit(self, bars, reference, seed):
+        return self
+
+    def score(self, bars, span):
+        z = np.nan_to_num(bars.z[:, span])
+        return np.where(bars.traded[span], np.sqrt((z * z).sum(axis=0)), np.nan)
+
+    def parameters(self):
+        return {"norm": 2}
+
+DETECTOR = Distance()
+"""
+SPAN = {"start": date(2023, 1, 1), "end": date(2024, 9, 1)}
+LATE = date(2024, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def with_bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lake of a home with twenty months of bars and nothing else; copy it."""
+    lake = Lake(tmp_path_factory.mktemp("bars") / "lake")
+    source = SourceConfig(kind="simulated", instruments=6)
+    feed = FeedConfig(market="cn", freq="1d", sources=(source,), **SPAN)
+    universe = UniverseConfig(name="cn", market="cn", freq="1d")
+    now = datetime(2025, 1, 1, tzinfo=UTC)
+    ingest(lake, feed, **SPAN, now=now, **STAMP)
+    refresh_bars(lake, universe, feed, **SPAN, now=now, **STAMP)
+    return lake.root
+
+
+def _own(lake: Path, home: Path, detectors: tuple[str, ...]) -> tuple[Lake, UniverseConfig]:
+    """A copy of the lake, and a universe with ``detectors`` whose plug-ins lie in ``home``."""
+    shutil.copytree(lake, home / "lake")
+    (home / "plugins").mkdir()
+    (home / "plugins" / "mine.py").write_text(DISTANCE)
+    anomaly = AnomalyConfig(detectors=detectors)
+    universe = UniverseConfig(name="cn", market="cn", freq="1d", anomaly=anomaly, plugins=home / "plugins")
+    return Lake(home / "lake"), universe
+
+
+def test_a_detector_of_one_file_is_used_as_ours_are(
+    with_bars: Path, tmp_path: Path, tracker: Tracker
+) -> None:
+    lake, universe = _own(with_bars, tmp_path, ("rules", "mine:DETECTOR"))
+    refresh_scores(lake, universe, tracker, **SPAN, run_id="of one file", code_version="c")
+    scores = lake.table("cn", "anomaly_scores").scan().collect()
+    assert {*scores["detector"]} == {"ensemble", "rules", "mine:DETECTOR"}
+    assert scores.filter(pl.col("detector") == "mine:DETECTOR").height > 20
+    evidence = lake.table("cn", "anomaly_evidence").scan().collect()
+    assert "mine:DETECTOR" in evidence["detector"].to_list()
+
+    client = tracker.client
+    experiment = client.get_experiment_by_name("cn")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`nofx.dagster_run_id` = 'of one file'")
+    periods = json.loads(Path(client.download_artifacts(run.info.run_id, "detectors.json")).read_text())
+    own = next(iter(periods.values()))["detectors"]["mine:DETECTOR"]
+    assert own["parameters"] == {"norm": 2}
+    assert own["tails"]["distance"]["threshold"] > 0
+
+    refresh_events(lake, universe, inputs="i", **STAMP)
+    refresh_clusters(lake, universe, **STAMP)
+    events = lake.table("cn", "anomalies").scan().collect()
+    peaks = events.join(
+        evidence, left_on=["instrument_id", "ts_peak"], right_on=["instrument_id", "ts_close"], how="inner"
+    ).filter(pl.col("detector") == "mine:DETECTOR")
+    short = (pl.col("ts_start") == pl.col("ts_end")) & (pl.col("channel") != "cross_section")
+    assert peaks.filter(short)["type"].unique().to_list() == ["contextual"]
+    assert peaks.select(pl.col("explanation").list.len().min()).item() == 3
+    assert lake.table("cn", "anomaly_clusters").exists()
+
+
+def test_a_detector_that_raises_is_named_and_leaves_what_was_written(with_bars: Path, tmp_path: Path) -> None:
+    lake, universe = _own(with_bars, tmp_path, ("rules", "mine:DETECTOR"))
+    early = {"start": SPAN["start"], "end": LATE}
+    refresh_scores(lake, universe, **early, **STAMP)
+    before = lake.table("cn", "anomaly_scores").scan().collect()
+    (tmp_path / "plugins" / "mine.py").write_text(DISTANCE.replace("return np.where", "raise OSError"))
+    with pytest.raises(PluginError, match=r"plug-in 'mine:DETECTOR' .*raised OSError when scoring"):
+        refresh_scores(lake, universe, **SPAN, **STAMP)
+    assert_frame_equal(lake.table("cn", "anomaly_scores").scan().collect(), before)
+
+
+def test_evidence_of_other_detectors_is_compared_with_none(with_bars: Path, tmp_path: Path) -> None:
+    lake, universe = _own(with_bars, tmp_path, ("robust_z",))
+    refresh_scores(lake, universe, start=SPAN["start"], end=LATE, **STAMP)
+    more = dataclasses.replace(universe, anomaly=AnomalyConfig())
+    refresh_scores(lake, more, start=LATE, end=SPAN["end"], **STAMP)
+    refresh_events(lake, more, inputs="i", **STAMP)
+    refresh_clusters(lake, more, **STAMP)
+    evidence = lake.table("cn", "anomaly_evidence").scan().collect()
+    assert evidence["vector"].list.len().n_unique() == 2
+    assert lake.table("cn", "anomaly_clusters").exists()

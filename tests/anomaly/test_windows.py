@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nofx_pipelines.anomaly.windows import Lookback, Tape, usual
+from nofx_pipelines.anomaly.windows import Lookback, TradedBars, usual
 
 LOOKBACK = Lookback(sessions=6, pool=1, minimum=4, drift_bars=2, volatility_bars=3, span=4)
 
@@ -56,16 +56,16 @@ def test_usual_does_not_know_its_own_session() -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.9))
 def test_unpack_is_the_inverse_of_pack(seed: int, missing: float) -> None:
     x = _noisy(seed, (5, 3, 2), missing)
-    tape = Tape.of(np.isfinite(x), span=99)
-    np.testing.assert_array_equal(tape.unpack(tape.pack(x)), x)
+    traded_bars = TradedBars.of(np.isfinite(x), span=99)
+    np.testing.assert_array_equal(traded_bars.unpack(traded_bars.pack(x)), x)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.6))
 def test_sums_are_over_the_bars_that_traded(seed: int, missing: float) -> None:
     x = _noisy(seed, (9, 2, 2), missing)
     weights = np.array([3.0, 2.0, 1.0])
-    tape = Tape.of(np.isfinite(x), span=4)
-    got, before = tape.weighted(x, weights), tape.before(x, 2)
+    traded_bars = TradedBars.of(np.isfinite(x), span=4)
+    got, before = traded_bars.weighted(x, weights), traded_bars.before(x, 2)
     for n in range(2):
         times = [(s, b) for s in range(9) for b in range(2) if np.isfinite(x[s, b, n])]
         for k, (s, b) in enumerate(times):

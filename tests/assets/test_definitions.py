@@ -13,7 +13,7 @@ from assets.partitions import keys_between, partitions_of
 from nofx_pipelines.config import Config, FeedConfig, SourceConfig, UniverseConfig
 from nofx_pipelines.config_file import default_config
 from nofx_pipelines.definitions import defs
-from nofx_pipelines.stages import UNIVERSE_STAGES
+from nofx_pipelines.graph import UNIVERSE_STAGES
 
 FILES = SourceConfig(kind="files", path=Path("/data"))
 
@@ -37,7 +37,7 @@ def test_the_stages_hang_together_as_stage_data_says(definitions: dg.Definitions
     graph = definitions.resolve_asset_graph()
     for stage in UNIVERSE_STAGES:
         parents = {key.path[-1] for key in graph.get(dg.AssetKey(["cn", stage.name])).parent_keys}
-        assert set(stage.upstream) <= parents
+        assert {each.stage.name for each in stage.reads} <= parents
 
 
 def test_a_job_for_each_feed_universe_and_close(definitions: dg.Definitions) -> None:

@@ -8,16 +8,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets import candidate_model, features, hpo_study, nas_search
 from assets.outcome import HeavyOptions
-from assets.stage import GPU_POOL
-from nofx_pipelines.config import ComputeConfig, UniverseConfig
+from assets.stage import GPU_POOL, build_stage
+from nofx_pipelines.config import ComputeConfig, FeedConfig, UniverseConfig
 from nofx_pipelines.config_file import default_config
+from nofx_pipelines.graph import STAGES
 
-HEAVY = (hpo_study, nas_search, candidate_model)
+HEAVY = ("marl_training", "marl_policy", "hpo_study", "nas_search", "candidate_model")
 
 
-def _universe(tmp_path: Path, device: str) -> tuple[UniverseConfig, dict[str, object]]:
+def _universe(tmp_path: Path, device: str) -> tuple[UniverseConfig, dict[str, FeedConfig]]:
     config = default_config(tmp_path)
     universe = dataclasses.replace(config.universes["cn"], compute=ComputeConfig(device=device))  # type: ignore[arg-type]
     return universe, {"feed": config.feed_of(universe)}
@@ -30,22 +30,20 @@ def test_a_run_s_device_overrides_the_universe_s() -> None:
     assert (chosen.device, chosen.memory_share) == ("cpu", 0.5)
 
 
-@pytest.mark.parametrize("module", HEAVY, ids=lambda m: m.__name__)
+@pytest.mark.parametrize("name", HEAVY)
 @pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_heavy_stages_share_the_gpu_s_pool_and_ask_for_one(
-    module: object, device: str, tmp_path: Path
-) -> None:
+def test_heavy_stages_share_the_gpu_s_pool_and_ask_for_one(name: str, device: str, tmp_path: Path) -> None:
     universe, more = _universe(tmp_path, device)
-    asset = module.build(universe, **more)  # type: ignore[attr-defined]
+    asset = build_stage(STAGES[name], universe, **more)
     assert asset.op.pool == GPU_POOL
     limits = asset.op.tags["dagster-k8s/config"]
     assert '"nvidia.com/gpu": "1"' in str(limits).replace("'", '"')
 
 
-@pytest.mark.parametrize("module", [*HEAVY, features], ids=lambda m: m.__name__)
-def test_what_runs_on_the_cpu_asks_for_none(module: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [*HEAVY, "features"])
+def test_what_runs_on_the_cpu_asks_for_none(name: str, tmp_path: Path) -> None:
     universe, more = _universe(tmp_path, "cpu")
-    asset = module.build(universe, **more)  # type: ignore[attr-defined]
+    asset = build_stage(STAGES[name], universe, **more)
     assert isinstance(asset, dg.AssetsDefinition)
     assert asset.op.pool is None
     assert "dagster-k8s/config" not in asset.op.tags

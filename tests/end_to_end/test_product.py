@@ -19,8 +19,8 @@ import pytest
 from assets.build import build_definitions
 from nofx_pipelines.cli.app import run
 from nofx_pipelines.config_file import load_config
+from nofx_pipelines.graph import STAGES, UNIVERSE_STAGES
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.stages import STAGES, UNIVERSE_STAGES
 from tests.end_to_end.conftest import command
 
 pytestmark = pytest.mark.xdist_group("product")

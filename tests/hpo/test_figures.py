@@ -20,7 +20,7 @@ STATES = ["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
 @pytest.fixture(scope="module")
 def trials():
     rows = [
-        ("s", n, state, values, json.dumps({}), 7, 1.0, DAY, DAY, 0.1, "local")
+        ("s", n, state, values, json.dumps({}), 7, 1.0, DAY, DAY, 0.1, "local", "gbdt")
         for n, (state, values) in enumerate(zip(STATES, VALUES, strict=True))
     ]
     return pl.DataFrame(rows, schema=HPO_TRIALS.columns, orient="row")

@@ -22,7 +22,7 @@ def world(plant):
 
 @pytest.fixture(scope="module")
 def objective(world):
-    return Objective(*study_rows(*world), 5, row_budget=10**9)
+    return Objective("gbdt", *study_rows(*world), 5, row_budget=10**9)
 
 
 def test_steps_are_running_means_of_models_fitted_on_the_folds_train(objective):
@@ -59,5 +59,7 @@ def test_a_trial_that_cannot_run_fails_with_its_reason(objective):
 def test_what_was_saved_scores_the_same(objective, tmp_path):
     objective.save(tmp_path)
     trial = Trial(0, TREES, (None, None, None))
-    found = Objective.load(tmp_path).evaluate(trial)
+    mapped = Objective.load(tmp_path)
+    found = mapped.evaluate(trial)
     assert dataclasses.replace(found, seconds=0) == dataclasses.replace(objective.evaluate(trial), seconds=0)
+    assert (mapped.family, mapped.seed, mapped.row_budget, mapped.plugins) == ("gbdt", 5, 10**9, None)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,14 +13,18 @@ from itertools import count
 import polars as pl
 import pytest
 
+from nofx_pipelines import plugins
 from nofx_pipelines.config import SearchConfig
-from nofx_pipelines.errors import ModelError
+from nofx_pipelines.errors import ConfigError, ModelError, PluginError
 from nofx_pipelines.hpo.ledger import open_ledger
-from nofx_pipelines.hpo.space import Parameter, SearchSpace, gbdt_space
 from nofx_pipelines.hpo.study import run_study
 from nofx_pipelines.hpo.summary import importance
 from nofx_pipelines.lake.schemas import HPO_TRIALS
+from nofx_pipelines.models.families.gbdt import gbdt_space
+from nofx_pipelines.models.space import Parameter, SearchSpace
 from nofx_pipelines.search.pruning import thresholds
+from nofx_pipelines.search.samplers import sampler
+from tests.skeleton_files import write_skeleton
 
 SPACE = SearchSpace(
     "small",
@@ -32,6 +37,7 @@ SPACE = SearchSpace(
     (10, 0.05, True, 0.5),
 )
 CONFIG = SearchConfig(trials=14, workers=1, batch=4, seed=3)
+OF_STUDY = ("gbdt", SPACE, sampler("tpe"), CONFIG.seed)
 
 
 def clock():
@@ -45,7 +51,7 @@ def world(plant):
 
 
 def run(world, folder, config=CONFIG, space=SPACE, **more):
-    return run_study(*world, space, config, folder=folder, name="cn", clock=clock(), **more)
+    return run_study(*world, "gbdt", config, space=space, folder=folder, name="cn", clock=clock(), **more)
 
 
 def drawn(result):
@@ -67,8 +73,9 @@ def test_the_table_has_a_row_a_trial_as_the_schema_says(whole):
     assert done["values"].list.get(3).is_between(-1, 1).all()
     assert (whole.trials["finished"] > whole.trials["started"]).all()
     best = done.sort(pl.col("values").list.get(0), descending=True).row(0, named=True)
-    assert (best["trial"], best["values"][0]) == (whole.best_trial, whole.best_value)
-    assert json.loads(best["params"]) == whole.best_params
+    assert (best["trial"], best["values"][0]) == (whole.best.trial, whole.best.rank_ic)
+    assert json.loads(best["params"]) == whole.best.params
+    assert set(whole.trials["family"]) == {whole.best.family} == {"gbdt"}
 
 
 def test_two_workers_draw_and_score_the_same_trials(world, whole, tmp_path):
@@ -138,7 +145,7 @@ def test_more_trials_go_on_where_fewer_ended(world, tmp_path, whole):
 def test_pruning_looks_at_earlier_batches_only(world, tmp_path):
     config = SearchConfig(trials=24, batch=4, seed=3)
     result = run(world, tmp_path, config)
-    with open_ledger(tmp_path, result.study, SPACE, 3) as ledger:
+    with open_ledger(tmp_path, result.study, *OF_STUDY) as ledger:
         steps = [list(trial.intermediate_values.values()) for trial in ledger.trials()]
     assert result.count("PRUNED") > 0
     for number, state in result.trials.select("trial", "state").iter_rows():
@@ -185,19 +192,21 @@ def test_a_failed_trial_has_its_reason_and_the_others_count(world, tmp_path):
     assert 0 < result.count("FAIL") < 8
     assert set(result.failures) == set(result.trials.filter(state="FAIL")["trial"])
     assert all("lambda_l2" in reason for reason in result.failures.values())
-    assert result.best_params["lambda_l2"] >= 0
+    assert result.best.params["lambda_l2"] >= 0
 
 
 def test_a_study_of_failures_says_why(world, tmp_path):
     space = SearchSpace("hopeless", (Parameter("lambda_l2", "float", -5.0, -1.0),), (-2.0,))
-    with pytest.raises(ModelError, match=r"(?s)none of the 3 trials .*lambda_l2"):
-        run(world, tmp_path, SearchConfig(trials=3, seed=1), space)
+    result = run(world, tmp_path, SearchConfig(trials=3, seed=1), space)
+    assert result.best is None
+    assert set(result.trials["state"]) == {"FAIL"}
+    assert re.match(r"(?s)none of the 3 trials of study cn-\w+ completed: .*lambda_l2", result.why_none())
 
 
 def test_one_process_at_a_time_runs_a_study(world, tmp_path, monkeypatch):
     monkeypatch.setattr("nofx_pipelines.search.study_lock.PATIENCE_S", 0.0)
     name = run(world, tmp_path, SearchConfig(trials=1, seed=3)).study
-    with open_ledger(tmp_path, name, SPACE, 3), pytest.raises(ModelError, match="another process"):
+    with open_ledger(tmp_path, name, *OF_STUDY), pytest.raises(ModelError, match="another process"):
         run(world, tmp_path)
 
 
@@ -222,11 +231,10 @@ KILLED = """
     import polars as pl
     from nofx_pipelines.config import SearchConfig
     from nofx_pipelines.hpo.study import run_study
-    from nofx_pipelines.hpo.space import gbdt_space
     folder = Path(sys.argv[1])
     frames = [pl.read_parquet(folder / f"{name}.parquet") for name in ("rows", "folds")]
     config = SearchConfig(trials=12, workers=int(sys.argv[2]), batch=4, seed=3)
-    result = run_study(*frames, gbdt_space(), config, folder=folder, name="cn",
+    result = run_study(*frames, "gbdt", config, folder=folder, name="cn",
         clock=lambda: datetime.now(UTC), on_trial=lambda row: print(row["trial"], flush=True))
     print(json.dumps(result.trials.select("trial", "state", "values", "params").rows()))
 """
@@ -248,3 +256,40 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(world, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     columns = expected.trials.select("trial", "state", "values", "params").rows()
     assert json.loads(done.stdout.splitlines()[-1]) == json.loads(json.dumps(columns))
+
+
+def test_a_family_without_parameters_to_search_is_refused(world, tmp_path):
+    with pytest.raises(ConfigError, match="model family ridge has no hyper-parameters to search"):
+        run_study(*world, "ridge", CONFIG, folder=tmp_path, name="cn", clock=clock())
+
+
+def test_another_sampler_is_another_study_and_asks_other_trials_after_the_first(world, whole, tmp_path):
+    other = run(world, tmp_path, SearchConfig(trials=6, batch=4, seed=3, sampler="random"))
+    assert other.study != whole.study
+    assert other.trials["params"][0] == whole.trials["params"][0]
+    assert not set(other.trials["params"][1:]) & set(whole.trials["params"])
+    two = SearchConfig(trials=6, batch=4, seed=3, sampler="random", workers=2)
+    assert drawn(run(world, tmp_path / "two", two)) == drawn(other)
+
+
+def test_a_user_s_sampler_is_used_and_is_part_of_the_study(world, tmp_path):
+    file = write_skeleton("samplers", tmp_path / "plugins")
+    config = SearchConfig(trials=9, batch=3, seed=3, sampler="mine:SAMPLER")
+    first = run(world, tmp_path, config, plugins=tmp_path / "plugins")
+    ours = plugins.load("samplers", "mine:SAMPLER", tmp_path / "plugins")
+    asked = [json.loads(params) for params in first.trials["params"]]
+    assert asked[4] == ours.propose(SPACE, [], 4, 3)  # at random: the start is not over
+    assert run(world, tmp_path, config, plugins=tmp_path / "plugins").trials.equals(first.trials)
+    file.write_text(file.read_text().replace("step: float = 0.15", "step: float = 0.4"))
+    assert run(world, tmp_path, config, plugins=tmp_path / "plugins").study != first.study
+
+
+def test_a_sampler_that_leaves_the_space_ends_the_study_with_its_name(world, tmp_path):
+    file = write_skeleton("samplers", tmp_path / "plugins")
+    file.write_text(file.read_text().replace("return {p.name: value_at", "return {p.name: 9 * value_at"))
+    config = SearchConfig(trials=4, batch=2, seed=3, sampler="mine:SAMPLER")
+    words = r"plug-in 'mine:SAMPLER' .* proposes a trial outside the space 'small'"
+    with pytest.raises(PluginError, match=words):
+        run(world, tmp_path, config, plugins=tmp_path / "plugins")
+    with pytest.raises(PluginError, match=words):  # it is asked again, not taken for the trial
+        run(world, tmp_path, config, plugins=tmp_path / "plugins")

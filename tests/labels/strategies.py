@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
+from nofx_pipelines.config import LabelConfig
 from nofx_pipelines.lake.schemas import BARS
 
 FIRST_DAY = date(2024, 1, 1)
@@ -81,3 +83,17 @@ def table_bars(bars: pl.DataFrame, minutes: int = 1) -> pl.DataFrame:
         pl.lit(None, dtype=dtype).alias(n) for n, dtype in BARS.columns.items() if n not in filled.columns
     ]
     return filled.with_columns(absent).select(list(BARS.columns))
+
+
+def write_kind(folder: Path, labelled: str) -> LabelConfig:
+    """A kind of one file that answers ``labelled``."""
+    (folder / "mine.py").write_text(
+        "import numpy as np\n"
+        "from nofx_pipelines.labels.kinds import Labelled\n"
+        "class Mine:\n"
+        "    def label(self, bars, config):\n"
+        "        n = len(bars)\n"
+        f"        return {labelled}\n"
+        "LABEL = Mine()\n"
+    )
+    return LabelConfig(kind="mine:LABEL", horizon=2, sigma_bars=2)

@@ -3,8 +3,10 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nofx_pipelines.config import LabelConfig
+from nofx_pipelines.errors import PluginError
+from nofx_pipelines.labels import compute
 from nofx_pipelines.labels.compute import compute_labels
 from nofx_pipelines.labels.windows import LabelWindows
 from nofx_pipelines.lake.schemas import LABELS
 
-from .strategies import FIRST_DAY, LONG_AFTER, daily_bars, intraday_bars, random_walk
+from .strategies import FIRST_DAY, LONG_AFTER, daily_bars, intraday_bars, random_walk, write_kind
 
 SHORT = LabelConfig(horizon=2, sigma_bars=2, barrier_sigmas=1.0)
 
@@ -48,7 +52,9 @@ def test_the_barrier_widens_with_the_root_of_the_horizon() -> None:
     found = compute_labels(daily_bars({"A": path}), SHORT, known_until=LONG_AFTER)
     assert found["barrier"][2] == 0
     assert found["barrier_ts"][2] == _close_of(4)
-    at_once = compute_labels(daily_bars({"A": path}), LabelConfig(1, 2, 1.0), known_until=LONG_AFTER)
+    at_once = compute_labels(
+        daily_bars({"A": path}), LabelConfig(horizon=1, sigma_bars=2), known_until=LONG_AFTER
+    )
     assert at_once["barrier"][2] == 1
 
 
@@ -125,7 +131,7 @@ def _naive(
 def test_equals_the_definition(
     a: list[float | None], b: list[float | None], horizon: int, sigma_bars: int, sigmas: float
 ) -> None:
-    config = LabelConfig(horizon, sigma_bars, sigmas)
+    config = LabelConfig(horizon=horizon, sigma_bars=sigma_bars, barrier_sigmas=sigmas)
     found = compute_labels(daily_bars({"A": a, "B": b}), config, known_until=LONG_AFTER)
     for name, path in (("A", a), ("B", b)):
         rows = found.filter(instrument_id=name).select("forward_return", "barrier", "barrier_ts").rows()
@@ -142,7 +148,7 @@ def test_what_is_known_never_moves_and_the_rest_is_null(
     path: list[float | None], day: int, windows: LabelWindows | None
 ) -> None:
     bars = daily_bars({"A": path, "B": [1.0] * len(path)})
-    config, cut = LabelConfig(3, 2), _close_of(day)
+    config, cut = LabelConfig(horizon=3, sigma_bars=2), _close_of(day)
     whole = compute_labels(bars, config, known_until=LONG_AFTER, windows=windows)
     at_cut = compute_labels(bars, config, known_until=cut, windows=windows)
     only_past = compute_labels(
@@ -162,7 +168,7 @@ def test_what_is_known_never_moves_and_the_rest_is_null(
 def test_a_session_alone_equals_the_full_history(
     paths: list[list[float | None]], day: int, horizon: int
 ) -> None:
-    config = LabelConfig(horizon, 3)
+    config = LabelConfig(horizon=horizon, sigma_bars=3)
     windows = LabelWindows.of(config, 1)
     bars = daily_bars({f"I{n}": path for n, path in enumerate(paths)})
     session = FIRST_DAY + timedelta(days=day)
@@ -172,6 +178,48 @@ def test_a_session_alone_equals_the_full_history(
     )
     alone = compute_labels(bars.filter(near), config, known_until=LONG_AFTER, windows=windows)
     assert alone.filter(session_date=session).equals(whole.filter(session_date=session))
+
+
+def test_whatever_a_kind_answers_the_rest_is_the_pipeline_s(tmp_path: Path) -> None:
+    config = write_kind(tmp_path, "Labelled(np.ones(n), np.ones(n, np.int8), np.ones(n, np.int64))")
+    path: list[float | None] = [100.0, None, 110.0, 120.0, 125.0, 130.0]
+    bars = daily_bars({"A": path, "B": [1.0] * 6})
+    windows = LabelWindows(ahead=2, back=4)
+    known_until = _close_of(4)
+    mine = compute_labels(bars, config, known_until=known_until, windows=windows, folder=tmp_path)
+    default = compute_labels(
+        bars, replace(config, kind="triple_barrier"), known_until=known_until, windows=windows
+    )
+    same = ("instrument_id", "ts_close", "session_date", "weight", "known_at")
+    assert mine.select(same).equals(default.select(same))
+    for name, values in (("forward_return", [None, 1.0, None, None]), ("barrier", [None, 1, None, None])):
+        assert mine.filter(instrument_id="A")[name].to_list() == values
+        assert mine.filter(instrument_id="B")[name].to_list() == [values[1]] * 3 + [None] * 2
+    assert mine.filter(instrument_id="A")["barrier_ts"].to_list() == [None, _close_of(3), None, None]
+
+
+def test_a_kind_s_unknown_is_null_and_a_side_of_none_too(tmp_path: Path) -> None:
+    config = write_kind(tmp_path, "Labelled(np.where(np.arange(n) == 1, np.nan, 2.0))")
+    frame = compute_labels(daily_bars({"A": [1.0] * 5}), config, known_until=LONG_AFTER, folder=tmp_path)
+    assert frame["forward_return"].to_list() == [2.0, None, 2.0, None, None]
+    assert frame["known_at"].null_count() == 2
+    assert frame["barrier"].null_count() == frame["barrier_ts"].null_count() == 5
+
+
+def test_a_kind_that_fails_is_named(tmp_path: Path) -> None:
+    config = write_kind(tmp_path, "Labelled(np.ones(n + 1))")
+    with pytest.raises(PluginError, match=r"plug-in 'mine:LABEL' .* of shape \(3,\), one a row"):
+        compute_labels(daily_bars({"A": [1.0] * 5}), config, known_until=LONG_AFTER, folder=tmp_path)
+
+
+@pytest.mark.parametrize("block", [1, 40, 100])
+def test_blocks_of_rows_give_the_same_labels(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    path: list[float | None] = [None if n % 7 in (2, 3) else x for n, x in enumerate(random_walk(5, 90))]
+    bars, windows = daily_bars({"A": path, "B": list(random_walk(6, 30))}), LabelWindows(3, 12)
+    config = LabelConfig(horizon=3, sigma_bars=6)
+    whole = compute_labels(bars, config, known_until=LONG_AFTER, windows=windows)
+    monkeypatch.setattr(compute, "_BLOCK", block)
+    assert compute_labels(bars, config, known_until=LONG_AFTER, windows=windows).equals(whole)
 
 
 def test_instruments_do_not_touch_each_other() -> None:

@@ -122,8 +122,9 @@ def test_purge_holds_for_every_bar(horizon: int, seed: int, missing: list[int]) 
     for bar in missing:
         closes[bar] = None
     bars = intraday_bars(closes, per_session)
-    windows = LabelWindows.of(LabelConfig(horizon, 5), per_session)
-    labels = compute_labels(bars, LabelConfig(horizon, 5), known_until=LONG_AFTER, windows=windows)
+    labelling = LabelConfig(horizon=horizon, sigma_bars=5)
+    windows = LabelWindows.of(labelling, per_session)
+    labels = compute_labels(bars, labelling, known_until=LONG_AFTER, windows=windows)
     sessions = sorted(set(bars["session_date"].to_list()))
     config = FoldConfig(count=3, test_fraction=0.2, embargo_bars=0)
     folds = walk_forward(sessions, config, horizon_sessions=windows.ahead, bars_per_session=per_session)

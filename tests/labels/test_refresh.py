@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -7,16 +9,16 @@ import polars as pl
 import pytest
 
 from nofx_pipelines.config import LabelConfig, UniverseConfig
-from nofx_pipelines.errors import TableNotFound
+from nofx_pipelines.errors import PluginError, TableNotFound
 from nofx_pipelines.labels.compute import compute_labels
-from nofx_pipelines.labels.refresh import refresh_labels
+from nofx_pipelines.labels.refresh import label_inputs, refresh_labels
 from nofx_pipelines.labels.windows import LabelWindows
 from nofx_pipelines.lake.incremental import RefreshResult
 from nofx_pipelines.lake.schemas import BARS, CORPORATE_ACTIONS, EXCLUDED_SESSIONS
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.adjust import action_factors, adjusted
 
-from .strategies import FIRST_DAY, LONG_AFTER, daily_bars, random_walk, table_bars
+from .strategies import FIRST_DAY, LONG_AFTER, daily_bars, random_walk, table_bars, write_kind
 
 DAYS = 40
 UNIVERSE = UniverseConfig("mine", "crypto", "1d", labels=LabelConfig(horizon=3, sigma_bars=4))
@@ -186,6 +188,44 @@ def test_prices_are_adjusted_the_same_in_every_window(lake: Lake) -> None:
     )
     lake.table("crypto", "corporate_actions").overwrite(later)
     assert written(refresh(lake)) == list(range(27, DAYS))  # whose windows reach the ex-date
+
+
+def test_a_kind_of_one_s_own_sees_adjusted_bars(lake: Lake, tmp_path: Path) -> None:
+    write_kind(tmp_path, "Labelled(np.log(bars.ahead('high')[:, 1] / bars.ahead('volume')[:, 1]))")
+    bonus = pl.DataFrame(
+        {"instrument_id": ["A"], "ex_date": [day(8)], "kind": ["bonus"], "ratio": [1.0]},
+    )
+    actions = pl.concat([pl.DataFrame(schema=CORPORATE_ACTIONS.columns), bonus], how="diagonal")
+    lake.table("crypto", "corporate_actions").overwrite(
+        actions.with_columns(source=pl.lit("test"), knowledge_time=LONG_AFTER)
+    )
+    store_bars(lake)
+    refresh_labels(lake, with_kind(tmp_path), start=day(0), end=day(DAYS), run_id="r", code_version="v")
+    values = stored(lake).filter(instrument_id="A")["forward_return"].to_list()
+    path = [close or 0.0 for close in PATHS["A"]]
+    # a share became two: the price counts twice, and each share traded half
+    assert values[6] == pytest.approx(math.log(path[7] / 1000))
+    assert values[7] == pytest.approx(math.log(2 * path[8] / 500))
+
+
+def test_a_kind_that_fails_writes_nothing(lake: Lake, tmp_path: Path) -> None:
+    write_kind(tmp_path, "value")
+    store_bars(lake)
+    with pytest.raises(PluginError, match=r"'mine:LABEL' .* raised NameError when labelling bars"):
+        refresh_labels(lake, with_kind(tmp_path), start=day(0), end=day(DAYS), run_id="r", code_version="v")
+    assert not lake.table("mine", "labels").exists()
+
+
+def test_what_is_stale_is_known_without_loading_the_kind(lake: Lake, tmp_path: Path) -> None:
+    """The planner asks for it: a kind that does not import fails when its stage runs."""
+    (tmp_path / "mine.py").write_text("1 / 0")
+    store_bars(lake)
+    span = {"start": day(0), "end": day(DAYS)}
+    assert label_inputs(lake, with_kind(tmp_path), **span) == label_inputs(lake, UNIVERSE, **span)
+
+
+def with_kind(folder: Path) -> UniverseConfig:
+    return replace(UNIVERSE, labels=replace(UNIVERSE.labels, kind="mine:LABEL"), plugins=folder)
 
 
 def test_bars_that_are_not_final_have_no_labels(lake: Lake) -> None:

@@ -57,6 +57,7 @@ def test_nan_is_found_inside_lists():
             "finished": [None, None],
             "seconds": [None, None],
             "worker": ["w", "w"],
+            "family": ["gbdt", "gbdt"],
         },
         schema=HPO_TRIALS.columns,
     ).with_columns(started=pl.datetime(2024, 1, 1, time_zone="UTC"))

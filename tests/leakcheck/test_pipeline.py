@@ -27,7 +27,7 @@ BASIS = pl.lit("unadjusted").alias("price_basis")
 DAILY = daily(6, 150).with_columns(BASIS)
 MINUTES = intraday(2, 40, 30).with_columns(BASIS)
 FOLDS = FoldConfig(count=3, test_fraction=0.3, embargo_bars=2)
-UNIVERSE = UniverseConfig("mine", "crypto", "1d", labels=LabelConfig(5, 10), folds=FOLDS)
+UNIVERSE = UniverseConfig("mine", "crypto", "1d", labels=LabelConfig(horizon=5, sigma_bars=10), folds=FOLDS)
 RETURN = log(close / ref(close, 1))
 SET = FeatureSet(
     "small",

@@ -105,7 +105,9 @@ def test_rows_that_vanish_in_the_past_are_a_leak() -> None:
 
 def _labels(known_until: Callable[[World], datetime], known: str | None) -> Stage:
     def compute(world: World) -> pl.DataFrame:
-        return compute_labels(world.bars, LabelConfig(5, 10), known_until=known_until(world))
+        return compute_labels(
+            world.bars, LabelConfig(horizon=5, sigma_bars=10), known_until=known_until(world)
+        )
 
     return Stage("labels", compute, KEY, known)
 

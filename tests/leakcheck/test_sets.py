@@ -10,12 +10,12 @@ import pytest
 from nofx_pipelines.config import FoldConfig, LabelConfig, UniverseConfig
 from nofx_pipelines.errors import LeakError
 from nofx_pipelines.features import compute, feature_set
-from nofx_pipelines.features.sets.registry import SETS
+from nofx_pipelines.features.sets.registry import set_names
 from nofx_pipelines.leakcheck import Stage, World, check, check_universe, pipeline_stages
 
 from .worlds import daily, intraday, with_every_column
 
-ALL = tuple(SETS)
+ALL = set_names()
 INTRADAY = ("ta", "intraday", "crypto", "cross_section")
 BARS = with_every_column(daily(6, 320)).with_columns(price_basis=pl.lit("unadjusted"))
 MINUTES = with_every_column(intraday(6, 12, 40)).with_columns(price_basis=pl.lit("unadjusted"))
@@ -34,7 +34,9 @@ FOLDS = FoldConfig(count=2, test_fraction=0.3, embargo_bars=2)
 
 
 def universe(sets: tuple[str, ...]) -> UniverseConfig:
-    return UniverseConfig("mine", "crypto", "1d", features=sets, labels=LabelConfig(5, 10), folds=FOLDS)
+    return UniverseConfig(
+        "mine", "crypto", "1d", features=sets, labels=LabelConfig(horizon=5, sigma_bars=10), folds=FOLDS
+    )
 
 
 def first_stages(sets: tuple[str, ...], per_session: int = 1) -> tuple[Stage, Stage]:

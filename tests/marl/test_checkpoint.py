@@ -81,7 +81,7 @@ _train(module, config, Path(sys.argv[1]))
             if (
                 path.exists()
                 and kills < 3
-                and json.loads(path.read_bytes().split(b"\n")[0])["told"]["iteration"] >= 2 * attempt + 1
+                and json.loads(path.read_bytes().split(b"\n")[0])["progress"]["iteration"] >= 2 * attempt + 1
             ):
                 child.kill()
                 kills += 1
@@ -103,8 +103,8 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
 def test_what_was_written_is_read_and_a_flipped_bit_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     save_checkpoint(path, {"a": torch.arange(6).reshape(2, 3), "b": torch.rand(4)}, {"iteration": 5})
-    tensors, told = load_checkpoint(path)
-    assert told == {"iteration": 5}
+    tensors, progress = load_checkpoint(path)
+    assert progress == {"iteration": 5}
     assert tensors["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
     content = bytearray(path.read_bytes())
     content[-3] ^= 4

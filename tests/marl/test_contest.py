@@ -10,16 +10,15 @@ from nofx_pipelines.errors import NotEnoughData
 from nofx_pipelines.lake.schemas import EQUITY
 from nofx_pipelines.marl import contest
 from nofx_pipelines.marl.contest import groups_of, run_contest
-from nofx_pipelines.marl.roles import ROLES
 from tests.marl.test_credit import Fixed
-from tests.marl.worlds import market_bars, panel
+from tests.marl.worlds import ROLES, SCENARIO, market_bars, panel
 
-CUT = 100
+CUT, INSTRUMENTS = 100, 6
 
 
 @pytest.fixture(scope="module")
 def equity() -> pl.DataFrame:
-    return run_contest(panel(), CUT, {1: Fixed(), 2: Fixed()}, [5, 6]).equity
+    return run_contest(panel(), CUT, {1: Fixed(), 2: Fixed()}, [5, 6], SCENARIO).equity
 
 
 def test_every_policy_is_there_from_the_same_start(equity: pl.DataFrame) -> None:
@@ -40,21 +39,24 @@ def test_holding_cash_costs_and_earns_nothing(equity: pl.DataFrame) -> None:
 
 
 def test_buy_and_hold_is_what_arithmetic_says(equity: pl.DataFrame) -> None:
-    world, groups = panel(), groups_of(panel(), CUT)
+    world, groups = panel(), groups_of(panel(), CUT, INSTRUMENTS)
     assert groups.tolist() == [[0, 1, 2, 3, 4, 5]]
     got = equity.filter(pl.col("policy") == "buy_and_hold")
-    value, spent = 0.0, 0.0
+    value, spent, cost = 0.0, 0.0, 0.0
     for i in range(6):
         decided = 1_000_000 / 6 / world.mark[CUT, i].item()
         lots = decided // 100 * 100
         bar_open, others = world.open[CUT + 1, i].item(), 6 * lots
         price = bar_open * (1 + world.sigma[CUT, i].item() * (others / world.adv[CUT, i].item()) ** 0.5)
         spent += lots * price * (1 + 2.6e-4)
+        cost += lots * (price * (1 + 2.6e-4) - bar_open)
         value += lots * world.mark[-1, i].item()
     # an order may be cut when the open rose above the close that it was sized at
     assert got["equity"][-1] == pytest.approx((1_000_000 - spent + value) / 1_000_000, rel=2e-3)
     assert got["turnover"][1] == pytest.approx(0.5, abs=0.02)
     assert got["turnover"][2:].sum() == 0.0
+    assert got["cost"][1] == pytest.approx(cost / 1_000_000, rel=0.02)
+    assert got["cost"][2:].sum() == 0.0
 
 
 def test_accounts_add_up_to_the_team(equity: pl.DataFrame) -> None:
@@ -65,7 +67,7 @@ def test_accounts_add_up_to_the_team(equity: pl.DataFrame) -> None:
 
 
 def test_the_same_seeds_give_the_same_curves(equity: pl.DataFrame) -> None:
-    again = run_contest(panel(), CUT, {1: Fixed(), 2: Fixed()}, [5, 6]).equity
+    again = run_contest(panel(), CUT, {1: Fixed(), 2: Fixed()}, [5, 6], SCENARIO).equity
     assert again.equals(equity)
     random = equity.filter(pl.col("policy") == "random")
     assert not random.filter(pl.col("seed") == 5)["equity"].equals(
@@ -81,7 +83,7 @@ def test_groups_are_dealt_by_liquidity_and_never_overlap() -> None:
     assert groups.shape == (2, 3)
     assert groups.flatten().unique().numel() == 6
     assert groups[0].tolist() == sorted(order[::2])
-    assert torch.equal(groups_of(panel(market_bars(n=1)), CUT), torch.tensor([[0]]))
+    assert torch.equal(groups_of(panel(market_bars(n=1)), CUT, INSTRUMENTS), torch.tensor([[0]]))
 
 
 def test_what_stopped_trading_is_named() -> None:
@@ -92,26 +94,26 @@ def test_what_stopped_trading_is_named() -> None:
     halted = bars.with_columns(
         pl.when(gone).then(pl.lit("suspended")).otherwise(pl.col("status")).alias("status")
     )
-    assert run_contest(panel(halted), CUT, {1: Fixed()}, [1]).unpriced == ("CN.SSE.600000",)
-    assert run_contest(panel(bars), CUT, {1: Fixed()}, [1]).unpriced == ()
+    assert run_contest(panel(halted), CUT, {1: Fixed()}, [1], SCENARIO).unpriced == ("CN.SSE.600000",)
+    assert run_contest(panel(bars), CUT, {1: Fixed()}, [1], SCENARIO).unpriced == ()
 
 
 @pytest.mark.parametrize("cut", [30, 150])
 def test_too_little_to_judge_on_is_an_error(cut: int) -> None:
     with pytest.raises(NotEnoughData, match="are needed"):
-        run_contest(panel(), cut, {1: Fixed()}, [1])
+        run_contest(panel(), cut, {1: Fixed()}, [1], SCENARIO)
 
 
 def test_a_curve_is_the_mean_over_the_groups() -> None:
     world = panel(market_bars(n=12))
-    groups = groups_of(world, CUT)
+    groups = groups_of(world, CUT, INSTRUMENTS)
     assert groups.shape == (2, 6)
-    both = run_contest(world, CUT, {1: Fixed()}, [1]).equity
+    both = run_contest(world, CUT, {1: Fixed()}, [1], SCENARIO).equity
     singles = []
     for group in groups:
         names = [world.instruments[place] for place in group]
         bars = market_bars(n=12).filter(pl.col("instrument_id").is_in(names))
-        singles.append(run_contest(panel(bars), CUT, {1: Fixed()}, [1]).equity)
+        singles.append(run_contest(panel(bars), CUT, {1: Fixed()}, [1], SCENARIO).equity)
     for policy in ("buy_and_hold", "hold"):
         found, one, two = (
             e.filter(pl.col("policy") == policy)["equity"].to_numpy() for e in (both, *singles)
@@ -122,13 +124,13 @@ def test_a_curve_is_the_mean_over_the_groups() -> None:
 def test_a_long_span_is_played_in_windows_that_join(monkeypatch: pytest.MonkeyPatch) -> None:
     world = panel()
     monkeypatch.setattr(contest, "MOST_BARS", 30)
-    both = run_contest(world, CUT, {1: Fixed()}, [1]).equity
+    both = run_contest(world, CUT, {1: Fixed()}, [1], SCENARIO).equity
     for policy in ("agents", "buy_and_hold", "rules"):
         curve = both.filter(pl.col("policy") == policy)
         assert curve["ts_close"].is_sorted()
         assert curve["ts_close"].n_unique() == curve.height == 2 * 29 + 1
     late = both.filter(pl.col("policy") == "buy_and_hold")
-    again = run_contest(panel(market_bars()), CUT + 29, {1: Fixed()}, [1]).equity
+    again = run_contest(panel(market_bars()), CUT + 29, {1: Fixed()}, [1], SCENARIO).equity
     again = again.filter(pl.col("policy") == "buy_and_hold")
     joined = late["equity"][29:].to_numpy() / late["equity"][29]
     assert joined == pytest.approx(again["equity"][:30].to_numpy(), rel=1e-12)

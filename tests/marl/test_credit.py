@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from nofx_pipelines.marl.credit import coalitions, credit, shapley
-from nofx_pipelines.marl.roles import ROLES
-from nofx_pipelines.marl.trading import Draw, TradingEnvironment
-from tests.marl.worlds import F64, panel
+from nofx_pipelines.marl.trading import Draw
+from tests.marl.worlds import F64, ROLES, SCENARIO, panel, trading_floor
 
 
 def test_it_is_the_mean_over_all_orders_of_arrival() -> None:
@@ -52,8 +51,8 @@ class Fixed:
 
 def test_only_the_one_who_acts_is_credited() -> None:
     world, pick = panel(), [0, 1, 2]
-    found = credit(world, Fixed(), 100, pick, 30)
-    floor = TradingEnvironment(
+    found = credit(world, Fixed(), 100, pick, 30, SCENARIO)
+    floor = trading_floor(
         world, n_envs=1, length=30, span=(0, 0), draw=Draw(torch.tensor([100]), torch.tensor([pick]))
     )
     step = floor.reset(torch.Generator())

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import torch
 
+from nofx_pipelines import plugins
 from nofx_pipelines.cli.summary import agents_verdict
 from nofx_pipelines.config import FoldConfig, MarlConfig
 from nofx_pipelines.errors import CodeChanged, ModelError, NotEnoughData
@@ -19,9 +20,11 @@ from nofx_pipelines.marl import registration, reproduce
 from nofx_pipelines.marl.evaluation import Verdict
 from nofx_pipelines.marl.refresh import known_training
 from nofx_pipelines.marl.registration import known_policy, refresh_policy
+from nofx_pipelines.marl.reproduce import retrained_onnx
 from nofx_pipelines.marl.source import load_panel, versions_read
 from nofx_pipelines.promotion.reproduce import reproduce as again
 from tests.chain import Chain, small_chain
+from tests.marl.test_skeletons import SKELETONS
 
 NAME = "nofx-agents-cn"
 PLACES = ("marl_training", "marl_policy")
@@ -33,7 +36,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     chain = small_chain(tmp_path_factory.mktemp("agents"))
     chain.ingest()
     for name in ("bars", *PLACES):
-        getattr(chain, f"_{name}")(chain._stamp(name))
+        chain.compute(name)
     return chain
 
 
@@ -107,7 +110,7 @@ def test_a_team_that_beats_all_takes_the_alias_and_keeps_it(
     judged: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = judged.copied(tmp_path / "home")
-    options: dict[str, Any] = {"inputs": "i", "now": chain.now, **chain._stamp("marl_policy")}
+    options: dict[str, Any] = {"inputs": "i", "now": chain.now, **chain.stamp("marl_policy")}
     monkeypatch.setattr(registration, "verdict", lambda found: Verdict(True, ("It won.",)))
     won = refresh_policy(chain.lake, chain.tracker, chain.universe, **options)
     assert (won.version, won.champion, won.promoted) == ("2", "2", True)
@@ -125,6 +128,57 @@ def test_a_missing_team_is_named(judged: Chain) -> None:
         refresh_policy(
             more.lake, more.tracker, more.universe, inputs="i", now=more.now, run_id="r", code_version="c"
         )
+
+
+def test_a_team_of_other_roles_is_named(judged: Chain) -> None:
+    fewer = judged.set(marl=dataclasses.replace(judged.universe.marl, roles=("hedger", "risk_manager")))
+    with pytest.raises(ModelError, match=r"a team of market_maker, .*, the roles are hedger, risk_manager"):
+        refresh_policy(
+            fewer.lake, fewer.tracker, fewer.universe, inputs="i", now=fewer.now, run_id="r", code_version="c"
+        )
+
+
+def test_a_team_from_before_members_had_names_is_retrained_byte_for_byte(judged: Chain) -> None:
+    loaded, lineage = judged.tracker.load(NAME), judged.tracker.lineage(NAME)
+    params = {k: v for k, v in lineage.params.items() if k not in ("task", "roles", "rewards")}
+    assert len(params) == len(lineage.params) - 3
+    assert retrained_onnx(judged.lake, dataclasses.replace(lineage, params=params)) == loaded.onnx
+
+
+def test_a_home_s_own_members_train_a_team_that_is_registered_and_retrained(
+    judged: Chain, tmp_path: Path
+) -> None:
+    chain, kinds = judged.copied(tmp_path / "home"), ("algorithms", "roles", "tasks", "rewards")
+    folder = chain.home / plugins.FOLDER
+    folder.mkdir()
+    for kind in kinds:
+        text = (SKELETONS / f"{kind}.py.txt").read_text(encoding="utf-8").replace("__NAME__", f"my_{kind}")
+        folder.joinpath(f"my_{kind}.py").write_text(text, encoding="utf-8")
+    marl = dataclasses.replace(
+        chain.universe.marl,
+        algorithm="my_algorithms:ALGORITHM",
+        roles=("trend_follower", "my_roles:ROLE", "risk_manager"),
+        task="my_tasks:TASK",
+        rewards=("role", "my_rewards:REWARD"),
+    )
+    chain = chain.set(marl=marl, plugins=folder)
+    for place in PLACES:
+        chain.compute(place)
+    credit = chain.table("role_credit").scan().collect()
+    assert sorted(credit["role"]) == ["my_roles", "risk_manager", "trend_follower"]
+    policies = chain.table("policy_equity").scan().collect()["policy"].unique()
+    assert {"agents/my_roles", "rule_my_roles"} <= set(policies)
+    assert known_policy(chain.lake, chain.universe).differing == 0
+    lineage = chain.tracker.lineage(NAME)
+    assert (lineage.family, lineage.params["task"]) == ("my_algorithms:ALGORITHM", "my_tasks:TASK")
+    assert lineage.params["roles"] == list(marl.roles)
+    assert sorted(lineage.plugins) == [f"{kind} my_{kind}:{kind.upper()[:-1]}" for kind in sorted(kinds)]
+
+    assert again(chain.tracker, chain.lake, NAME).identical
+    reward = folder / "my_rewards.py"
+    reward.write_text(reward.read_text(encoding="utf-8").replace("fine: float = 0.5", "fine: float = 0.6"))
+    with pytest.raises(CodeChanged, match="by plug-in 'rewards my_rewards:REWARD' with sources"):
+        again(chain.tracker, chain.lake, NAME)
 
 
 def test_recorded_versions_are_read_whatever_came_after(judged: Chain, tmp_path: Path) -> None:
@@ -149,4 +203,4 @@ def test_too_few_sessions_are_an_error(judged: Chain) -> None:
         load_panel(judged.lake, judged.universe, test_fraction=0.9999)
     wide = judged.set(folds=FoldConfig(test_fraction=0.9), marl=MarlConfig(window=20))
     with pytest.raises(NotEnoughData, match="hold no window of 10 bars"):
-        wide._marl_training(wide._stamp("marl_training"))
+        wide.compute("marl_training")

@@ -8,9 +8,8 @@ import torch
 
 from nofx_pipelines.errors import ModelError, NotEnoughData
 from nofx_pipelines.marl.environment import Environment, Step
-from nofx_pipelines.marl.roles import ROLES
 from nofx_pipelines.marl.trading import Draw, TradingEnvironment
-from tests.marl.worlds import F64, market_bars, panel
+from tests.marl.worlds import F64, ROLES, market_bars, panel, trading_floor
 
 AGENTS = [role.name for role in ROLES]
 
@@ -18,7 +17,7 @@ AGENTS = [role.name for role in ROLES]
 def floor(bars: pl.DataFrame | None = None, n_envs: int = 4, **options: object) -> TradingEnvironment:
     world = panel(bars)
     end = len(world.session_date)
-    return TradingEnvironment(world, n_envs=n_envs, **{"length": 20, "span": (0, end)} | options)
+    return trading_floor(world, n_envs=n_envs, **{"length": 20, "span": (0, end)} | options)
 
 
 def fixed(bars: pl.DataFrame | None = None, **options: object) -> TradingEnvironment:
@@ -252,7 +251,7 @@ def test_a_history_that_is_too_short_is_an_error() -> None:
 def test_a_drawdown_is_measured_over_sixty_bars_only() -> None:
     world = panel(market_bars(sessions=200))
     draw = Draw(torch.tensor([60]), torch.tensor([[0]]))
-    environment = TradingEnvironment(world, n_envs=1, length=100, span=(0, 0), draw=draw)
+    environment = trading_floor(world, n_envs=1, length=100, span=(0, 0), draw=draw)
     environment.reset(torch.Generator())
     environment.ledger.cash[0, 1] = 800_000.0  # a fifth is lost at once
     seen = []

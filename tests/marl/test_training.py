@@ -15,9 +15,8 @@ from nofx_pipelines.errors import IntegrityError, NotEnoughData
 from nofx_pipelines.lake.schemas import MARL_HISTORY
 from nofx_pipelines.marl.contest import run_contest
 from nofx_pipelines.marl.panel import MarketPanel
-from nofx_pipelines.marl.roles import ROLES
 from nofx_pipelines.marl.training import Team, forget, pack, train_team, unpack
-from tests.marl.worlds import market_bars, panel
+from tests.marl.worlds import ROLES, SCENARIO, market_bars, panel
 
 SHORT = MarlConfig(iterations=3, envs=8, window=15, seeds=(7,))
 
@@ -65,22 +64,22 @@ def test_a_killed_training_goes_on_to_the_same_end(
 ) -> None:
     longer = MarlConfig(iterations=12, envs=4, window=10, seeds=(7,))
     whole = train_team(panel(), 130, longer, 7, run="r")
-    path, told = tmp_path / "team.ckpt", []
+    path, calls = tmp_path / "team.ckpt", []
 
     from nofx_pipelines.marl import training
 
-    keep = training._keep_rows
+    append = training._append_rows
 
     def dying(checkpoint: Path | None, rows: list[dict[str, object]]) -> None:
-        keep(checkpoint, rows)  # type: ignore[arg-type]
-        told.append(rows)
-        if len(told) == at:
+        append(checkpoint, rows)  # type: ignore[arg-type]
+        calls.append(rows)
+        if len(calls) == at:
             raise Killed
 
-    monkeypatch.setattr(training, "_keep_rows", dying)
+    monkeypatch.setattr(training, "_append_rows", dying)
     with pytest.raises(Killed):
         train_team(panel(), 130, longer, 7, run="r", checkpoint=path)
-    monkeypatch.setattr(training, "_keep_rows", keep)
+    monkeypatch.setattr(training, "_append_rows", append)
     again = train_team(panel(), 130, longer, 7, run="r", checkpoint=path)
     assert weights(again) == weights(whole)
     assert again.history.equals(whole.history)
@@ -109,7 +108,7 @@ def test_it_learns_what_can_be_learnt_and_does_it_on_later_bars() -> None:
     team = train_team(world, 180, config, 7, run="r")
     curve = team.history.group_by("iteration").agg(pl.col("reward").mean()).sort("iteration")["reward"]
     assert curve[-1] > curve[0] + 1.0
-    equity = run_contest(world, 180, {7: team.policy}, [1, 2, 3]).equity
+    equity = run_contest(world, 180, {7: team.policy}, [1, 2, 3], SCENARIO).equity
     final = dict(equity.group_by("policy").agg(pl.col("equity").last().mean()).iter_rows())
     assert final["agents"] > max(final["random"], final["hold"], final["buy_and_hold"])
 

@@ -6,13 +6,7 @@ import pytest
 
 from nofx_pipelines.errors import ConfigError
 from nofx_pipelines.evaluation.metrics import rank_ic
-from nofx_pipelines.models.training import (
-    gbdt_params,
-    last_fold,
-    train_baseline,
-    train_candidate,
-    train_final,
-)
+from nofx_pipelines.models.training import Recipe, last_fold, train, train_baseline, train_final
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +16,7 @@ def world(plant):
 
 @pytest.fixture(scope="module")
 def candidate(world):
-    return train_candidate(*world, {"trees": 40}, seed=3)
+    return train(*world, Recipe("gbdt", {"trees": 40}, seed=3))
 
 
 def test_predictions_cover_each_test_once_and_nothing_else(world, candidate):
@@ -45,8 +39,8 @@ def test_what_is_tested_is_never_learned(world):
     blind = frame.with_columns(
         pl.when(pl.col("session_date") < start).then("forward_return").otherwise(-9.0).alias("forward_return")
     )
-    for train in (train_baseline, lambda *w: train_candidate(*w, {"trees": 20}, seed=1)):
-        scores = [train(rows, folds).hold_out["score"].to_list() for rows in (frame, blind)]
+    for trained in (train_baseline, lambda *w: train(*w, Recipe("gbdt", {"trees": 20}, seed=1))):
+        scores = [trained(rows, folds).hold_out["score"].to_list() for rows in (frame, blind)]
         assert scores[0] == scores[1]
 
 
@@ -55,23 +49,23 @@ def test_the_candidate_beats_the_ridge_where_an_interaction_is_planted(world, ca
 
 
 def test_the_final_model_is_the_one_that_predicted_the_hold_out(world, candidate):
-    again = train_final(*world, family="gbdt", params=candidate.model.settings, seed=3)
+    again = train_final(*world, Recipe("gbdt", candidate.model.settings, seed=3))
     assert again.to_onnx() == candidate.model.to_onnx()
-    ridge = train_final(*world, family="ridge", params={}, seed=0)
+    ridge = train_final(*world, Recipe("ridge"))
     assert ridge.to_onnx() == train_baseline(*world).model.to_onnx()
     assert np.isfinite(ridge.predict(np.zeros((1, 5)))).all()
 
 
 def test_unknown_parameters_and_families_are_named(world):
-    with pytest.raises(ConfigError, match="no parameter leaves, shrinkage"):
-        gbdt_params({"shrinkage": 1, "leaves": 3})
-    with pytest.raises(ConfigError, match="'forest' is not one of ridge, gbdt"):
-        train_final(*world, family="forest", params={}, seed=0)
+    with pytest.raises(ConfigError, match=r"gbdt has no parameter leaves, shrinkage.*use trees, "):
+        train_final(*world, Recipe("gbdt", {"shrinkage": 1, "leaves": 3}))
+    with pytest.raises(ConfigError, match=r"'forest' is none of .*known are gbdt, network, ridge"):
+        train_final(*world, Recipe("forest"))
 
 
 def test_folds_fitted_in_two_processes_are_the_same_bits(plant):
     rows, folds = plant()
-    params = {"trees": 10}
-    one, two = (train_candidate(rows, folds, params, seed=3, workers=n) for n in (1, 2))
+    recipe = Recipe("gbdt", {"trees": 10}, seed=3)
+    one, two = (train(rows, folds, recipe, workers=n) for n in (1, 2))
     assert one.folds.equals(two.folds)
     assert one.hold_out.equals(two.hold_out)

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from nofx_pipelines.models.dataset import Dataset
 from nofx_pipelines.models.families.network import train
-from nofx_pipelines.models.networks.training import TrainingConfig
+from nofx_pipelines.models.networks.training_config import TrainingConfig
 from nofx_pipelines.nas.objective import Fidelity, NetworkObjective
 from nofx_pipelines.nas.space import SearchSpace
 from nofx_pipelines.search.fold_rows import FoldRows

@@ -71,6 +71,16 @@ def test_without_trials_the_table_is_empty(tmp_path: Path, tracker: Tracker, pla
     assert lake.table("cn", "nas_trials").scan().collect().is_empty()
 
 
+def test_without_the_family_network_nothing_is_searched(
+    tmp_path: Path, tracker: Tracker, plant: Plant
+) -> None:
+    lake = _lake(tmp_path, *plant(sessions=60))
+    found = _search(lake, tracker, dataclasses.replace(UNIVERSE, families=("ridge", "gbdt")))
+    assert (found.rows, found.best, found.figures) == (0, None, {})
+    assert lake.table("cn", "nas_trials").scan().collect().is_empty()
+    assert not (tmp_path / "studies").exists()
+
+
 def test_a_fold_without_rows_is_named(tmp_path: Path, tracker: Tracker, plant: Plant) -> None:
     rows, folds = plant(sessions=120)
     valid = folds.filter((pl.col("fold") == 0) & (pl.col("role") == "valid"))

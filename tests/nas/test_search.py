@@ -17,10 +17,10 @@ import polars as pl
 import pytest
 
 from nofx_pipelines.config import NasConfig
-from nofx_pipelines.errors import ModelError
+from nofx_pipelines.errors import ModelError, PluginError
 from nofx_pipelines.lake.schemas import NAS_TRIALS
 from nofx_pipelines.models.dataset import Dataset
-from nofx_pipelines.models.networks.training import TrainingConfig
+from nofx_pipelines.models.networks.training_config import TrainingConfig
 from nofx_pipelines.nas.best import best_network
 from nofx_pipelines.nas.journal import open_journal
 from nofx_pipelines.nas.objective import Fidelity, NetworkObjective
@@ -29,6 +29,7 @@ from nofx_pipelines.nas.search import SearchResult, identity, run_search
 from nofx_pipelines.nas.space import SearchSpace
 from nofx_pipelines.search.fold_rows import FoldRows
 from nofx_pipelines.search.trials import Trial
+from tests.skeleton_files import write_skeleton
 
 Rows = Callable[..., Dataset]
 CONFIG = NasConfig(trials=10, batch=4, epochs=1)
@@ -104,7 +105,7 @@ def test_a_search_cut_at_any_line_goes_on_to_the_same_trials(
 
 def test_a_killed_search_goes_on(objective: NetworkObjective, result: SearchResult, tmp_path: Path) -> None:
     objective.save(_made(tmp_path / "objective"))
-    told = {"objective": str(tmp_path / "objective"), "books": str(tmp_path / "books")}
+    folders = {"objective": str(tmp_path / "objective"), "books": str(tmp_path / "books")}
     code = """
 import json, sys
 from datetime import UTC, datetime
@@ -112,17 +113,17 @@ from pathlib import Path
 from nofx_pipelines.config import NasConfig
 from nofx_pipelines.nas.objective import NetworkObjective
 from nofx_pipelines.nas.search import run_search
-told = json.loads(sys.argv[1])
+folders = json.loads(sys.argv[1])
 run_search(
-    NetworkObjective.load(Path(told["objective"])),
+    NetworkObjective.load(Path(folders["objective"])),
     NasConfig(trials=10, batch=4, epochs=1),
-    folder=Path(told["books"]),
+    folder=Path(folders["books"]),
     name="nas",
     clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
 )
 """
     child = subprocess.Popen(
-        [sys.executable, "-c", code, json.dumps(told)],
+        [sys.executable, "-c", code, json.dumps(folders)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     deadline = time.monotonic() + 60
@@ -203,3 +204,48 @@ def test_with_no_more_folds_than_a_trial_takes_finalists_are_still_told_apart(
 def test_another_device_is_another_search(objective: NetworkObjective) -> None:
     elsewhere = dataclasses.replace(objective, device="cuda")
     assert identity(elsewhere, CONFIG, "") != identity(objective, CONFIG, "")
+
+
+def test_a_user_s_strategy_asks_the_same_trials_with_one_worker_and_two(
+    objective: NetworkObjective, tmp_path: Path
+) -> None:
+    write_skeleton("strategies", tmp_path / "plugins")
+    one, two = (
+        run_search(
+            objective,
+            dataclasses.replace(CONFIG, strategy="mine:STRATEGY", workers=workers),
+            folder=tmp_path / f"{workers}",
+            name="nas",
+            clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+            plugins=tmp_path / "plugins",
+        )
+        for workers in (1, 2)
+    )
+    assert alike(one).equals(alike(two))
+    assert {json.loads(params)["strategy"] for params in one.trials["params"]} == {"mine:STRATEGY"}
+
+
+def test_a_changed_strategy_is_another_search(objective: NetworkObjective, tmp_path: Path) -> None:
+    file = write_skeleton("strategies", tmp_path)
+    config = dataclasses.replace(CONFIG, strategy="mine:STRATEGY")
+    before = identity(objective, config, "", tmp_path)
+    assert identity(objective, config, "", tmp_path) == before
+    file.write_text(file.read_text().replace("genes: int = 2", "genes: int = 3"))
+    assert identity(objective, config, "", tmp_path) != before
+
+
+def test_a_strategy_that_leaves_the_space_ends_the_search_with_its_name(
+    objective: NetworkObjective, tmp_path: Path
+) -> None:
+    file = write_skeleton("strategies", tmp_path / "plugins")
+    file.write_text(file.read_text().replace("return unseen(space, space.random(rng)", "return (7,); (0"))
+    config = dataclasses.replace(CONFIG, strategy="mine:STRATEGY")
+    with pytest.raises(PluginError, match=r"'mine:STRATEGY' .* not in the space: a genotype of 1 genes"):
+        run_search(
+            objective,
+            config,
+            folder=tmp_path,
+            name="nas",
+            clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+            plugins=tmp_path / "plugins",
+        )

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nofx_pipelines.promotion.aliases import crown_baseline, promote
-from nofx_pipelines.promotion.gates import Verdict
+from nofx_pipelines.promotion.gates.decision import Verdict
 
 MODEL = "nofx-signal-cn"
 

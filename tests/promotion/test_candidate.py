@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import polars as pl
 import pytest
 
+from nofx_pipelines import plugins
 from nofx_pipelines.errors import ModelError
 from nofx_pipelines.evaluation.holdout import hold_out
 from nofx_pipelines.promotion.candidate import (
@@ -18,6 +20,7 @@ from nofx_pipelines.promotion.candidate import (
     refresh_candidate,
 )
 from tests.chain import Chain
+from tests.skeleton_files import write_skeleton
 
 
 def test_the_ridge_is_registered_first(trained_chain: Chain) -> None:
@@ -60,6 +63,20 @@ def test_lineage_names_the_versions_that_were_read(trained_chain: Chain) -> None
         assert version <= (table.version() or 0)
     board = trained_chain.table("leaderboard").scan().filter(pl.col("metric") == "rank_ic").collect()
     assert json.loads(board["data_versions"][0]) == dict(lineage.data_versions)
+
+
+def test_plug_ins_that_rows_come_from_are_recorded_by_name(chain: Chain) -> None:
+    folder = chain.home / plugins.FOLDER
+    write_skeleton("features", folder, "mine")
+    write_skeleton("labels", folder, "ours")
+    kinds = {"features": "mine:FEATURES", "labels": "ours:LABEL"}
+    labels = dataclasses.replace(chain.universe.labels, kind=kinds["labels"])
+    features = (*chain.universe.features, kinds["features"])
+    chain.set(features=features, labels=labels, plugins=folder).compute("candidate_model", force=True)
+    digests = {name: plugins.find(kind, name, folder).digest() for kind, name in kinds.items()}
+    for version in chain.tracker.models()["version"].to_list()[-2:]:  # the ridge's too
+        assert dict(chain.tracker.lineage(f"{chain.universe.model_name}/{version}").plugins) == digests
+    assert dict(chain.tracker.lineage(f"{chain.universe.model_name}/1").plugins) == {}
 
 
 def test_equity_starts_at_one_and_is_net_of_costs(trained_chain: Chain) -> None:

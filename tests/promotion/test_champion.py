@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import polars as pl
+import pytest
 
+from nofx_pipelines.errors import PluginError
 from nofx_pipelines.promotion.champion import known_champion, refresh_champion
 from tests.chain import Chain
 
@@ -45,7 +48,7 @@ def test_deciding_again_changes_nothing(chain: Chain) -> None:
 
 def test_the_same_model_trained_again_does_not_replace_its_champion(chain: Chain) -> None:
     chain.tracker.set_alias(chain.universe.model_name, "champion", "2")
-    chain._candidate_model(chain._stamp("candidate_model"))  # versions 3 and 4, the same weights
+    chain.compute("candidate_model", force=True)  # versions 3 and 4, the same weights
     assert _decide(chain) == "2"
     reason = chain.table("gates").scan().filter(pl.col("gate") == "paired_difference").collect()["reason"][0]
     assert "the same scores, nothing to replace" in reason
@@ -64,6 +67,40 @@ def test_a_leak_check_that_did_not_pass_fails_its_gate(chain: Chain) -> None:
     )
     _decide(chain)
     assert not _gates(chain)["leak_check"]
+
+
+def _with_gate(chain: Chain, folder: Path, answer: str) -> Chain:
+    """The universe with one more gate, whose judge returns ``answer``."""
+    (folder / "mine.py").write_text(
+        "from nofx_pipelines.promotion.gates import Finding\n"
+        "class Mine:\n"
+        "    def judge(self, evidence, config):\n"
+        f"        return {answer}\n"
+        "GATE = Mine()\n"
+    )
+    use = (*chain.universe.gates.use, "mine:GATE")
+    return chain.set(gates=dataclasses.replace(chain.universe.gates, use=use), plugins=folder)
+
+
+def test_a_gate_of_one_s_own_decides_too(chain: Chain, tmp_path: Path) -> None:
+    chain.tracker.set_alias(chain.universe.model_name, "champion", "1")
+    assert _decide(_with_gate(chain, tmp_path, "Finding(0.5, 0.6, False, 'I do not like it')")) == "1"
+    assert not _gates(chain)["mine:GATE"]
+    known = known_champion(chain.lake, chain.universe)
+    assert (known.rows, known.promoted) == (7, False)
+    assert "| mine:GATE | failed | I do not like it |" in known.markdown
+
+
+@pytest.mark.parametrize("answer", ["1 / 0", "True", "Finding(float('nan'), 0.0, True, 'x')"])
+def test_a_gate_that_cannot_judge_moves_nothing(trained_chain: Chain, tmp_path: Path, answer: str) -> None:
+    """Nobody was crowned yet, and nobody is."""
+    chain = _with_gate(trained_chain.copied(tmp_path / "home"), tmp_path, answer)
+    before = chain.versions()
+    with pytest.raises(PluginError, match="plug-in 'mine:GATE'"):
+        _decide(chain)
+    assert chain.versions() == before
+    aliases = [chain.tracker.alias(chain.universe.model_name, name) for name in ("champion", "challenger")]
+    assert aliases == [None, None]
 
 
 def test_known_is_what_was_decided(finished_chain: Chain) -> None:

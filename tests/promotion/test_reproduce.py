@@ -7,7 +7,7 @@ import pytest
 
 from nofx_pipelines.errors import CodeChanged, ModelNotFound
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.models.training import train_baseline, train_candidate
+from nofx_pipelines.models.training import Recipe, train, train_baseline
 from nofx_pipelines.promotion.reproduce import reproduce
 from nofx_pipelines.registry import lineage as lineages
 from nofx_pipelines.registry.lineage import Lineage
@@ -32,7 +32,7 @@ def registered(lake, tracker, plant):
     versions = {f"again/{name}": lake.table("again", name).version() for name in ("training_set", "folds")}
     lineage = Lineage("again", "gbdt", "candidate", PARAMS, 11, versions, "c", "r")
     with tracker.run("candidate", experiment="again") as run:
-        model = train_candidate(frame, folds, PARAMS, seed=11).model
+        model = train(frame, folds, Recipe("gbdt", PARAMS, seed=11)).model
         tracker.register(NAME, model, lineage, run=run, example=[[0.0] * 5])
         baseline = train_baseline(frame, folds).model
         of_ridge = dataclasses.replace(lineage, family="ridge", kind="baseline", params=baseline.settings)
@@ -61,9 +61,24 @@ def test_another_seed_is_seen_in_the_bytes(lake, tracker, registered):
 
 
 def test_other_code_is_refused_by_name(lake, tracker, registered, monkeypatch):
-    recorded = lineages.training_code()
-    monkeypatch.setattr("nofx_pipelines.promotion.reproduce.training_code", lambda: "0123456789ab")
-    with pytest.raises(CodeChanged, match=f"trained by code {recorded}, this is code 0123456789ab"):
+    recorded = lineages.training_code("gbdt")
+    monkeypatch.setattr("nofx_pipelines.promotion.reproduce.training_code", lambda *_: "0123456789ab")
+    here = lineages.package_version()
+    words = f"trained by code {recorded} of nofx-pipelines {here}, this is code 0123456789ab of"
+    with pytest.raises(CodeChanged, match=f"{words}.* Next: reproduce it with nofx-pipelines {here}"):
+        reproduce(tracker, lake, registered)
+
+
+def test_of_a_model_that_names_no_version_it_is_said_which_may_have_made_it(
+    lake, tracker, registered, monkeypatch
+):
+    loaded = tracker.load(registered)
+    tags = {name: value for name, value in loaded.tags.items() if name != "nofx.nofx_version"}
+    monkeypatch.setattr(type(tracker), "load", lambda *_: dataclasses.replace(loaded, tags=tags))
+    assert not reproduce(tracker, lake, registered).identical  # version 3 was given another seed
+    monkeypatch.setattr("nofx_pipelines.promotion.reproduce.training_code", lambda *_: "0123456789ab")
+    words = r"by code \w{12} of nofx-pipelines 0\.1\.0 or before, this is code 0123456789ab"
+    with pytest.raises(CodeChanged, match=words):
         reproduce(tracker, lake, registered)
 
 

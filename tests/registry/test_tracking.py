@@ -55,6 +55,7 @@ def test_trials_are_logged_by_number_in_few_calls(tracker, monkeypatch):
             day,
             0.5,
             "local",
+            "gbdt",
         )
         for n in range(700)
     ]

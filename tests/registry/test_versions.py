@@ -32,6 +32,14 @@ LINEAGE = Lineage(
 
 
 @pytest.fixture(scope="module")
+def tracker(mlflow_folder, tmp_path_factory):
+    """One of its own: what is registered elsewhere is counted and found here too."""
+    own = Tracker(tmp_path_factory.mktemp("versions"))
+    shutil.copytree(mlflow_folder, own.folder)
+    return own
+
+
+@pytest.fixture(scope="module")
 def data(plant):
     return from_frame(plant(sessions=80)[0])
 

@@ -18,7 +18,7 @@ NO_LIMIT = (None, None, None)
 
 @pytest.fixture(scope="module")
 def objective(plant):
-    return Objective(*study_rows(*plant(sessions=150)), 5, row_budget=10**9)
+    return Objective("gbdt", *study_rows(*plant(sessions=150)), 5, row_budget=10**9)
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Detectors: each turns conditioned bars into statistics, calibrated against a frozen reference."""
+"""Detectors: each turns conditioned bars into statistics. ``protocol`` says what one is."""

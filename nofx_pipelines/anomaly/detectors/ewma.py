@@ -6,10 +6,13 @@ weights left out are below 2 %.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from nofx_pipelines.anomaly.detectors.protocol import BarWindow, Detector, Statistic, by_feature
 from nofx_pipelines.anomaly.panel import Floats
-from nofx_pipelines.anomaly.windows import Tape
+from nofx_pipelines.anomaly.windows import TradedBars
 
 SMOOTHING = 0.2
 BARS = 20
@@ -23,7 +26,28 @@ def weights() -> Floats:
     return np.asarray(raw / np.sqrt(np.square(raw).sum()))
 
 
-def statistics(z: Floats, tape: Tape) -> Floats:
+def averages(z: Floats, traded_bars: TradedBars) -> Floats:
     """Signed averages ``[F, S, B, N]`` of ``z``, NaN where the bar's own z is unknown."""
-    averaged = np.stack([tape.weighted(np.clip(cube, -_CLIP, _CLIP), weights()) for cube in z])
+    averaged = np.stack([traded_bars.weighted(np.clip(cube, -_CLIP, _CLIP), weights()) for cube in z])
     return np.where(np.isfinite(z), averaged, np.nan)
+
+
+class Ewma:
+    """The size of each feature's average; the reference's calibration is all that there is to learn."""
+
+    statistics: tuple[Statistic, ...] = by_feature(type="collective")
+
+    def fit(self, bars: BarWindow, reference: slice, seed: int) -> Ewma:
+        """Itself."""
+        return self
+
+    def score(self, bars: BarWindow, span: slice) -> Floats:
+        """The averages' sizes, ``[F, s, B, N]``."""
+        return np.abs(averages(bars.z, bars.traded_bars)[:, span])
+
+    def parameters(self) -> dict[str, Any]:
+        """The smoothing and where it is cut off."""
+        return {"smoothing": SMOOTHING, "bars": BARS}
+
+
+DETECTOR: Detector = Ewma()

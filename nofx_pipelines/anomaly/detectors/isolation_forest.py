@@ -14,11 +14,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from nofx_pipelines.anomaly.detectors.protocol import BarWindow, Detector, Statistic
 from nofx_pipelines.anomaly.panel import Bools, Floats, Ints
 from nofx_pipelines.errors import NotEnoughData
 
 TREES = 100
 SAMPLES = 256
+ROWS = 50_000
+"""Reference rows that a forest is fitted on; it draws ``SAMPLES`` of them for each tree."""
+_CLIP = 20.0
+"""Standard deviations beyond which a feature is not read any farther."""
 _EULER = 0.5772156649015329
 _BLOCK = 512
 """Rows that walk a tree together, while it is in the cache."""
@@ -74,6 +79,46 @@ class Forest:
         """
         credit = _credits(_single(rows), self.feature, self.threshold, self.split, self.expected, self.levels)
         return np.asarray(credit / len(self.depth))
+
+
+class IsolationForestDetector:
+    """Features that are odd together; the score belongs to the bar as a whole."""
+
+    statistics: tuple[Statistic, ...] = (Statistic("isolation", type="contextual"),)
+
+    def fit(self, bars: BarWindow, reference: slice, seed: int) -> FittedForest:
+        """A forest of the reference's bars, thinned evenly to at most ``ROWS``."""
+        z = bars.z[:, reference]
+        rows = _rows(z[:, np.isfinite(z).any(axis=0)])
+        return FittedForest(Forest.fit(rows[:: max(1, -(-len(rows) // ROWS))], seed))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedForest:
+    """A forest that scores bars."""
+
+    forest: Forest
+
+    def score(self, bars: BarWindow, span: slice) -> Floats:
+        """Isolation ``[s, B, N]``, NaN where no feature is known."""
+        z = bars.z[:, span]
+        known = np.isfinite(z).any(axis=0)
+        scores = np.full(known.shape, np.nan)
+        scores[known] = self.forest.statistics(_rows(z[:, known]))
+        return scores
+
+    def parameters(self) -> dict[str, Any]:
+        """The number of trees and of the rows that each has drawn; the trees are left out."""
+        return {"trees": len(self.forest.depth), "samples": self.forest.samples}
+
+    def attribution(self, z: Floats) -> Floats:
+        """How much each feature of ``z`` ``[F, P]`` shortened the paths, ``[P, F]``."""
+        return self.forest.attribution(_rows(z))
+
+
+def _rows(z: Floats) -> Floats:
+    """Bars ``[F, R]`` as rows ``[R, F]``; an unknown feature is an ordinary one."""
+    return np.nan_to_num(np.clip(z.T, -_CLIP, _CLIP))
 
 
 def average_path(count: Any) -> Floats:
@@ -147,3 +192,6 @@ def _credits(rows: Any, feature: Ints, threshold: Any, split: Bools, expected: F
                 total[r, f] += expected[tree, k] - 1.0 - expected[tree, child]
                 k = child
     return total
+
+
+DETECTOR: Detector = IsolationForestDetector()

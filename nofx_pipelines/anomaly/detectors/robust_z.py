@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from nofx_pipelines.anomaly.conditioning import Conditioned
+from typing import Any
+
+import numpy as np
+
+from nofx_pipelines.anomaly.detectors.protocol import BarWindow, Detector, Statistic, by_feature
 from nofx_pipelines.anomaly.panel import Floats
 
 
-def statistics(conditioned: Conditioned) -> Floats:
-    """Signed z ``[F, S, B, N]``; its size is what is calibrated.
+class RobustZ:
+    """The size of each feature's z; the reference's calibration is all that there is to learn."""
 
-    >>> import numpy as np
-    >>> one = np.ones((8, 1, 1, 1))
-    >>> float(statistics(Conditioned(3 * one, center=one, scale=0.5 * one, recent=0 * one))[0, 0, 0, 0])
-    4.0
-    """
-    return conditioned.z
+    statistics: tuple[Statistic, ...] = by_feature()
+
+    def fit(self, bars: BarWindow, reference: slice, seed: int) -> RobustZ:
+        """Itself."""
+        return self
+
+    def score(self, bars: BarWindow, span: slice) -> Floats:
+        """|z|, ``[F, s, B, N]``."""
+        return np.abs(bars.z[:, span])
+
+    def parameters(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+
+DETECTOR: Detector = RobustZ()

@@ -7,23 +7,23 @@ is the chance that an instrument as quiet as this one starts to stand still and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from nofx_pipelines.anomaly.conditioning import NAMES
-from nofx_pipelines.anomaly.panel import Bools, Floats, Panel
-from nofx_pipelines.anomaly.windows import Tape
+from nofx_pipelines.anomaly.detectors.protocol import BarWindow, Detector, Statistic
+from nofx_pipelines.anomaly.panel import Bools, Floats
 
-RULES = ("bad_print", "stale", "limit_lock", "gap", "refused", "split", "units")
-CHANNEL = {
-    "bad_print": "data",
-    "stale": "data",
-    "limit_lock": "price",
-    "gap": "data",
-    "refused": "data",
-    "split": "data",
-    "units": "data",
-}
+STATISTICS = (
+    Statistic("bad_print", "data", rule=True),
+    Statistic("stale", "data", rule=True, type="collective"),
+    Statistic("limit_lock", "price", rule=True),
+    Statistic("gap", "data", rule=True, type="temporal"),
+    Statistic("refused", "data", rule=True, type="temporal"),
+    Statistic("split", "data", rule=True),
+    Statistic("units", "data", rule=True),
+)
+RULES = tuple(statistic.name for statistic in STATISTICS)
 
 _PRINT_SIGMAS, _PRINT_VOLUME = 5.0, 3.0
 _LONGEST_STALE = 240
@@ -48,64 +48,64 @@ class RuleHits:
         return RuleHits(self.fired[:, first:last], self.run[first:last])
 
 
-def apply_rules(panel: Panel, z: Floats, tape: Tape) -> RuleHits:
-    """Which rules each bar breaks; ``z`` are the conditioned features ``[F, S, B, N]``."""
-    run = stale_run(panel, tape)
+def apply_rules(bars: BarWindow) -> RuleHits:
+    """Which rules each bar breaks."""
+    run = stale_run(bars)
     fired = {
-        "bad_print": bad_print(panel, z),
+        "bad_print": bad_print(bars),
         "stale": run >= 2,
-        "limit_lock": limit_lock(panel),
-        "gap": panel.hole,
-        "refused": panel.refused,
-        "split": split(panel, z, tape),
-        "units": units(panel),
+        "limit_lock": limit_lock(bars),
+        "gap": bars.hole,
+        "refused": bars.refused,
+        "split": split(bars),
+        "units": units(bars),
     }
     return RuleHits(np.stack([fired[name] for name in RULES]), run)
 
 
-def bad_print(panel: Panel, z: Floats) -> Bools:
+def bad_print(bars: BarWindow) -> Bools:
     """A close far from the bar's own average price, on ordinary volume, that makes the high or the low."""
-    bar = panel.values
-    far = np.abs(_feature(z, "close_to_vwap")) > _PRINT_SIGMAS
-    moved = np.abs(_feature(z, "return")) > _PRINT_SIGMAS / 2
-    calm = ~(_feature(z, "volume") > _PRINT_VOLUME)
+    bar = bars.values
+    far = np.abs(_feature(bars, "close_to_vwap")) > _PRINT_SIGMAS
+    moved = np.abs(_feature(bars, "return")) > _PRINT_SIGMAS / 2
+    calm = ~(_feature(bars, "volume") > _PRINT_VOLUME)
     edge = (bar["close"] >= bar["high"] * (1 - _CLOSE)) | (bar["close"] <= bar["low"] * (1 + _CLOSE))
     return np.asarray(far & moved & calm & edge)
 
 
-def stale_run(panel: Panel, tape: Tape) -> Floats:
+def stale_run(bars: BarWindow) -> Floats:
     """How many bars in a row, up to each one, show no price but the last close, ``[S, B, N]``."""
-    bar = panel.values
-    last = tape.before(bar["close"])
+    bar = bars.values
+    last = bars.traded_bars.before(bar["close"])
     flat = (bar["high"] <= bar["low"] * (1 + _CLOSE)) & (np.abs(bar["close"] / last - 1) <= _CLOSE)
-    packed = tape.pack(np.where(flat, 1.0, 0.0))
+    packed = bars.traded_bars.pack(np.where(flat, 1.0, 0.0))
     run = np.zeros_like(packed)
     streak = np.zeros(packed.shape[1])
     for t in range(len(packed)):
         streak = np.where(packed[t] > 0, np.minimum(streak + 1, _LONGEST_STALE), 0.0)
         run[t] = streak
-    return np.nan_to_num(tape.unpack(run))
+    return np.nan_to_num(bars.traded_bars.unpack(run))
 
 
-def limit_lock(panel: Panel) -> Bools:
+def limit_lock(bars: BarWindow) -> Bools:
     """One price for the whole bar, at the exchange's limit."""
-    bar = panel.values
+    bar = bars.values
     one = bar["high"] <= bar["low"] * (1 + _CLOSE)
     at = [np.abs(bar["close"] / bar[side] - 1) <= _CLOSE for side in ("limit_up", "limit_down")]
     return np.asarray(one & (at[0] | at[1]))
 
 
-def split(panel: Panel, z: Floats, tape: Tape) -> Bools:
+def split(bars: BarWindow) -> Bools:
     """An opening so far from the last close that shares, not prices, must have changed."""
-    bar = panel.values
-    last = tape.before(bar["close"])
+    bar = bars.values
+    last = bars.traded_bars.before(bar["close"])
     jump = np.abs(_log_ratio(bar["open"], last))
-    return np.asarray((jump > _SPLIT_JUMP) & (np.abs(_feature(z, "return")) > _SPLIT_SIGMAS))
+    return np.asarray((jump > _SPLIT_JUMP) & (np.abs(_feature(bars, "return")) > _SPLIT_SIGMAS))
 
 
-def units(panel: Panel) -> Bools:
+def units(bars: BarWindow) -> Bools:
     """Amount over volume far from the close: one of them is in other units."""
-    bar = panel.values
+    bar = bars.values
     return np.asarray(np.abs(_log_ratio(bar["amount"], bar["volume"] * bar["close"])) > _UNITS_FACTOR)
 
 
@@ -143,6 +143,32 @@ class RuleOdds:
         return scores
 
 
+class Rules:
+    """All rules, each with its own odds."""
+
+    statistics: tuple[Statistic, ...] = STATISTICS
+
+    def fit(self, bars: BarWindow, reference: slice, seed: int) -> FittedRules:
+        """The odds of the rules in the reference."""
+        hits = apply_rules(bars).sessions(reference.start, reference.stop)
+        return FittedRules(RuleOdds.fit(hits, bars.traded[reference]))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRules:
+    """Rules with the odds of a reference."""
+
+    odds: RuleOdds
+
+    def score(self, bars: BarWindow, span: slice) -> Floats:
+        """-log10 p by rule, ``[R, s, B, N]``; 0 where a rule did not fire."""
+        return self.odds.score(apply_rules(bars).sessions(span.start, span.stop))
+
+    def parameters(self) -> dict[str, Any]:
+        """-log10 p of each rule."""
+        return {"odds": dict(zip(RULES, self.odds.rule, strict=True))}
+
+
 def _onsets(fired: Bools) -> Bools:
     """Bars at which a rule fires that it did not fire at the slot before, ``[R, T, N]``."""
     flat = fired.reshape(len(fired), -1, fired.shape[-1])
@@ -151,10 +177,13 @@ def _onsets(fired: Bools) -> Bools:
     return onsets
 
 
-def _feature(z: Floats, name: str) -> Floats:
-    return np.nan_to_num(z[NAMES.index(name)])
+def _feature(bars: BarWindow, name: str) -> Floats:
+    return np.nan_to_num(bars.feature(name))
 
 
 def _log_ratio(a: Floats, b: Floats) -> Floats:
     known = (a > 0) & (b > 0)
     return np.log(np.divide(a, b, out=np.ones_like(a), where=known))
+
+
+DETECTOR: Detector = Rules()

@@ -21,7 +21,7 @@ from nofx_pipelines.features.execution.panel import bar_rows
 from nofx_pipelines.features.execution.resume import missing_history, resume
 from nofx_pipelines.features.program.declaration import FeatureSet
 from nofx_pipelines.features.program.state import FeatureState
-from nofx_pipelines.features.sets.registry import feature_set
+from nofx_pipelines.features.sets.registry import universe_features
 from nofx_pipelines.lake.incremental import RefreshResult, refresh_sessions
 from nofx_pipelines.lake.schemas import CORPORATE_ACTIONS, FEATURES
 from nofx_pipelines.lake.stamps import fresh
@@ -117,7 +117,7 @@ class _Inputs:
                 kept="no feature was computed",
                 hint=f"nofx run --universe {universe.name}",
             )
-        features = feature_set(*universe.features)
+        features = universe_features(universe)
         market = calendar(universe.market)
         per_year = market.bars_per_year(universe.freq)
         versions = {bars.key: version, actions.key: actions.version()}

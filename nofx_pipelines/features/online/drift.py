@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nofx_pipelines.config import UniverseConfig
-from nofx_pipelines.features.sets.registry import feature_set
+from nofx_pipelines.features.sets.registry import universe_features
 from nofx_pipelines.lake.store import Lake
 
 BINS, NEWEST, REFERENCE = 10, 20, 250
@@ -67,9 +67,7 @@ def feature_drift(lake: Lake, universe: UniverseConfig) -> Drift | None:
     days = [day for day, stamp in table.stamps().items() if stamp.rows][-(NEWEST + REFERENCE) :]
     if len(days) < 2 * NEWEST:
         return None
-    names = [
-        n for n in feature_set(*universe.features).scale_free if n in table.scan().collect_schema().names()
-    ]
+    names = [n for n in universe_features(universe).scale_free if n in table.scan().collect_schema().names()]
     frame = table.scan(start=days[0]).select("session_date", *names).collect()
     new = frame["session_date"] >= days[-NEWEST]
     before, past = frame.filter(~new), days[:-NEWEST]

@@ -13,7 +13,7 @@ import polars as pl
 
 from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.errors import FeatureError, TableNotFound
-from nofx_pipelines.features.sets.registry import feature_set
+from nofx_pipelines.features.sets.registry import universe_features
 from nofx_pipelines.lake.schemas import FEATURES
 from nofx_pipelines.lake.store import Lake
 
@@ -44,7 +44,7 @@ def get_historical_features(
     features = table.scan()
     _require(pl.DataFrame(schema=features.collect_schema()), names, "the table of features")
     own = entity_frame["instrument_id"].unique().implode()
-    declared = {f.name: f.expr.stage for f in feature_set(*universe.features).features}
+    declared = {f.name: f.expr.stage for f in universe_features(universe).features}
     across = any(declared.get(name, 0) > 0 for name in names)
     bars = lake.table(universe.name, "bars").scan().filter(pl.col("status") == "traded")
     known = bars.select("instrument_id", "ts_close", "knowledge_time")

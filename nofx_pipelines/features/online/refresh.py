@@ -1,4 +1,4 @@
-"""Hand the newest vector of each instrument over from the table of features to the online store."""
+"""Publish the newest vector of each instrument from the table of features to the online store."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import polars as pl
 from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.errors import FeatureError, TableNotFound
 from nofx_pipelines.features.online.backends import store_of
-from nofx_pipelines.features.sets.registry import feature_set
+from nofx_pipelines.features.sets.registry import universe_features
 from nofx_pipelines.lake.schemas import FEATURES, ONLINE_FEATURES
 from nofx_pipelines.lake.store import Lake
 
 SESSIONS = 60
-"""Sessions back in which an instrument must have traded to be handed over."""
+"""Sessions back in which an instrument must have traded to be published."""
 _DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
-class HandOver:
-    """What was handed over: vectors, those that were newer than the store's, and the newest event time."""
+class Publication:
+    """What was published: vectors, those that were newer than the store's, and the newest event time."""
 
     rows: int
     newer: int
@@ -51,7 +51,7 @@ def newest_vectors(lake: Lake, universe: UniverseConfig) -> pl.DataFrame:
     if not table.exists():
         raise TableNotFound(
             f"{table.key} was never written",
-            kept="nothing was handed over",
+            kept="nothing was published",
             hint=f"nofx run --universe {universe.name}",
         )
     days = [day for day, stamp in table.stamps().items() if stamp.rows][-SESSIONS:]
@@ -61,7 +61,7 @@ def newest_vectors(lake: Lake, universe: UniverseConfig) -> pl.DataFrame:
     return rows.sort("instrument_id").collect()
 
 
-def hand_over(
+def publish(
     lake: Lake,
     home: Path,
     universe: UniverseConfig,
@@ -70,7 +70,7 @@ def hand_over(
     now: datetime,
     run_id: str,
     code_version: str,
-) -> HandOver:
+) -> Publication:
     """Put the newest vectors into the store and record it in the table ``online_features``."""
     began = time.perf_counter()
     vectors = newest_vectors(lake, universe)
@@ -90,7 +90,7 @@ def hand_over(
     version = features.version()
     lake.table(universe.name, "online_features").overwrite(
         vectors.select("instrument_id", pl.col("ts_close").alias("event_time"), "version").with_columns(
-            handed_over_at=pl.lit(now).cast(ONLINE_FEATURES.columns["handed_over_at"])
+            published_at=pl.lit(now).cast(ONLINE_FEATURES.columns["published_at"])
         ),
         lineage={} if version is None else {features.key: version},
         code_version=code_version,
@@ -98,7 +98,7 @@ def hand_over(
         run_id=run_id,
     )
     newest = vectors["ts_close"].max()
-    return HandOver(
+    return Publication(
         vectors.height,
         put,
         len(names),
@@ -107,11 +107,11 @@ def hand_over(
     )
 
 
-def known_hand_over(lake: Lake, universe: UniverseConfig) -> HandOver:
-    """What was handed over last, read from its table."""
+def stored_publication(lake: Lake, universe: UniverseConfig) -> Publication:
+    """What was published last, read from its table."""
     table = lake.table(universe.name, "online_features").scan().collect()
     newest = table["event_time"].max()
-    return HandOver(table.height, 0, 0, newest if isinstance(newest, datetime) else None, 0.0)
+    return Publication(table.height, 0, 0, newest if isinstance(newest, datetime) else None, 0.0)
 
 
 def differences(lake: Lake, home: Path, universe: UniverseConfig) -> list[str]:
@@ -134,7 +134,7 @@ def differences(lake: Lake, home: Path, universe: UniverseConfig) -> list[str]:
     return [name for name, good in zip(entities, right, strict=True) if not good]
 
 
-def why_not_handed_over(lake: Lake, home: Path, universe: UniverseConfig) -> str | None:
+def why_not_published(lake: Lake, home: Path, universe: UniverseConfig) -> str | None:
     """Why the store may not hold every vector that the table of features ends with; None when it does."""
     try:
         if lake.table(universe.name, "features").exists() and not differences(lake, home, universe):
@@ -146,7 +146,7 @@ def why_not_handed_over(lake: Lake, home: Path, universe: UniverseConfig) -> str
 
 def _names(vectors: pl.DataFrame, universe: UniverseConfig) -> list[str]:
     """The features of the vectors that go online."""
-    declared = feature_set(*universe.features).features
+    declared = universe_features(universe).features
     offline = {feature.name for feature in declared if not feature.online}
     return [name for name in vectors.columns if name not in FEATURES.columns and name not in offline]
 

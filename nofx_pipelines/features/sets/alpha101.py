@@ -302,7 +302,7 @@ _FORMULAS: dict[int, Expr] = {
 _IN_PRICES = frozenset({9, 12, 23, 24, 41, 46, 49, 51, 52, 57, 83, 84})
 """Those that grow with the price, or with a power of it."""
 
-ALPHA101 = FeatureSet(
+FEATURES = FeatureSet(
     "alpha101",
     tuple(
         Feature(

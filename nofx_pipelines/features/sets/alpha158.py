@@ -121,5 +121,5 @@ def _features() -> tuple[Feature, ...]:
     return tuple(found)
 
 
-ALPHA158 = FeatureSet("alpha158", _features())
+FEATURES = FeatureSet("alpha158", _features())
 """158 features, all scale-free."""

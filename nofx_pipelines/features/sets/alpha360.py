@@ -28,5 +28,5 @@ def _features() -> tuple[Feature, ...]:
     return tuple(found)
 
 
-ALPHA360 = FeatureSet("alpha360", _features())
+FEATURES = FeatureSet("alpha360", _features())
 """360 features, all scale-free."""

@@ -37,7 +37,7 @@ def _of(name: str, expr: Expr, unit: str, description: str) -> Feature:
     return Feature(name, expr, unit, description, scale_free=True)
 
 
-CROSS_SECTION = FeatureSet(
+FEATURES = FeatureSet(
     "cross_section",
     (
         _of("market_beta_60", rolling_beta(_MARKET, _RETURN, 60), "ratio", "Beta to the market, 60 bars."),

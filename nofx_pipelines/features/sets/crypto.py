@@ -35,7 +35,7 @@ def _imbalance(n: int) -> Feature:
     )
 
 
-CRYPTO = FeatureSet(
+FEATURES = FeatureSet(
     "crypto",
     (
         Feature(

@@ -59,7 +59,7 @@ def _of(name: str, expr: Expr, unit: str, description: str) -> Feature:
     return Feature(name, expr, unit, description, scale_free=True)
 
 
-INTRADAY = FeatureSet(
+FEATURES = FeatureSet(
     "intraday",
     (
         _of(

@@ -327,5 +327,5 @@ _ROWS: tuple[tuple[str, Expr, str, bool, str], ...] = (
     ("SUM_30", rolling_sum(close, 30), "price", False, "Sum of 30 closes."),
 )
 
-TA = FeatureSet("ta", tuple(Feature(name, e, unit, text, free) for name, e, unit, free, text in _ROWS))
+FEATURES = FeatureSet("ta", tuple(Feature(name, e, unit, text, free) for name, e, unit, free, text in _ROWS))
 """75 outputs."""

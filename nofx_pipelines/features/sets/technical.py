@@ -83,7 +83,7 @@ def _free(name: str, expr: Expr, unit: str, description: str) -> Feature:
     return Feature(name, expr, unit, description, scale_free=True)
 
 
-TECHNICAL = FeatureSet(
+FEATURES = FeatureSet(
     "technical",
     (
         _raw("sma_5", _SMA_5, "price", "Mean close of 5 bars."),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.features.execution.numba_engine import plan_of
 from nofx_pipelines.features.program.lowering import lower
-from nofx_pipelines.features.streaming.instrument_state import Lanes
+from nofx_pipelines.features.streaming.instrument_state import StateTiles
 
 if TYPE_CHECKING:
     from nofx_pipelines.features.streaming.stream import Stream
@@ -57,7 +57,7 @@ def _timed(stream: Stream, feature: str, kept: list[tuple[I64, I64, F64]]) -> tu
     exprs = stream.feature_set.exprs
     plan = plan_of(lower({feature: exprs[feature]}))
     picked = [stream.columns.index(name) for name in plan.program.columns]
-    lanes = Lanes(plan, len(stream.instruments), stream.bars_per_year, 1, threads=1)
+    lanes = StateTiles(plan, len(stream.instruments), stream.bars_per_year, 1, threads=1)
     lanes.moment(kept[0][0], kept[0][1], kept[0][2][picked])  # the first call finds its way
     took = []
     for at, times, columns in kept:

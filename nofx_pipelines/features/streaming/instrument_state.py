@@ -33,14 +33,16 @@ _OWN = (
     "memory", "panel", "lanes", "tiles", "bounds", "at", "times", "seen", "last_ts", "history", "history_ts",
     "last", "values", "newest",
 )  # fmt: skip
-"""Arrays of `Lanes` that a frame names."""
+"""Arrays of `StateTiles` that a frame names."""
 _NOTHING = np.zeros(0)
 _PLACES = {name: place for place, name in enumerate(tiles.FRAME)}
 
 
 def lanes_of(instruments: int) -> int:
-    """Lanes of a tile: about as many in each, and an odd number of lines of the cache from one number of
-    state to the next, so that they do not all fall into the same few places of it.
+    """Instruments of a tile: about as many in each.
+
+    An odd number of lines of the cache lies from one number of state to the next, so that they do not all
+    fall into the same few places of it.
     """
     if instruments <= FEW:
         return 1
@@ -49,7 +51,7 @@ def lanes_of(instruments: int) -> int:
     return WIDTH * (lines | 1)
 
 
-class Lanes:
+class StateTiles:
     """State, history and last outputs of ``instruments`` instruments, and a kernel call over them.
 
     ``depth`` is how many of each instrument's last rows are kept. ``threads`` over tiles, all cores by
@@ -148,7 +150,7 @@ class Lanes:
         self.history_ts[i, at], self.history[i, at] = times, bars
         self.since[i] = self.seen[i] - len(times)
 
-    def take(self, at: I64, other: Lanes) -> None:
+    def take(self, at: I64, other: StateTiles) -> None:
         """All that another holds of its instruments, which stand at ``at`` here."""
         if self.plan.layout.slots:
             self.write(at, other.read(np.arange(len(at))))

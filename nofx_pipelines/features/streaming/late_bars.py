@@ -15,7 +15,7 @@ from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.execution.numba_engine import Plan, Rows, empty_state, execute, rebuild
 
 if TYPE_CHECKING:
-    from nofx_pipelines.features.streaming.instrument_state import Lanes
+    from nofx_pipelines.features.streaming.instrument_state import StateTiles
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -40,7 +40,7 @@ class Checkpoint:
         return Checkpoint(stored, seen, last_ts)
 
 
-def checkpoint(plan: Plan, lanes: Lanes) -> Checkpoint:
+def checkpoint(plan: Plan, lanes: StateTiles) -> Checkpoint:
     """Where the stream stands."""
     slots = np.array(plan.layout.stored_slots, np.int64)
     everyone = np.arange(len(lanes.seen))
@@ -50,7 +50,7 @@ def checkpoint(plan: Plan, lanes: Lanes) -> Checkpoint:
 
 def replay(
     plan: Plan,
-    lanes: Lanes,
+    lanes: StateTiles,
     names: tuple[str, ...],
     checkpoints: list[Checkpoint],
     at: I64,
@@ -109,7 +109,7 @@ def crossing(plan: Plan) -> bool:
     return any(one.cross for one in plan.passes)
 
 
-def _reaches(plan: Plan, lanes: Lanes, start: Checkpoint, at: I64) -> bool:
+def _reaches(plan: Plan, lanes: StateTiles, start: Checkpoint, at: I64) -> bool:
     """Whether the bars that are kept rebuild the windows as they were at the checkpoint."""
     touched = np.arange(len(lanes.seen)) if crossing(plan) else np.unique(at)
     kept = np.minimum(lanes.seen - lanes.since, lanes.depth) - (lanes.seen - start.seen)
@@ -133,7 +133,7 @@ def _rows(names: tuple[str, ...], parts: list[tuple[I64, F64]]) -> Rows:
 
 
 def _put(
-    lanes: Lanes,
+    lanes: StateTiles,
     touched: I64,
     values: F64,
     before: list[tuple[I64, F64]],

@@ -17,7 +17,7 @@ from nofx_pipelines.features.streaming.stream import Stream
 
 
 @dataclass
-class Served:
+class StreamStats:
     """What a run has done: moments, bars, seconds, and how long each moment took from arrival to the
     store."""
 
@@ -46,16 +46,16 @@ def serve(
     *,
     position: Position | None = None,
     save_every: int = 100,
-    show: Callable[[Served], None] | None = None,
+    show: Callable[[StreamStats], None] | None = None,
     moments: int | None = None,
-) -> Served:
+) -> StreamStats:
     """Take the feed to its end, or ``moments`` of it.
 
     The state is saved with the position every ``save_every`` moments, at the end, and where the feed raises
     a NofxError. A run that was killed goes on from the last one saved and does the moments since again, with
     the same results; a vector in the store is written over by the same one.
     """
-    done = Served()
+    done = StreamStats()
     names = stream.feature_set.columns
     online = [f.name for f in stream.feature_set.features if f.online]
 

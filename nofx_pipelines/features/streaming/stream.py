@@ -24,7 +24,7 @@ from nofx_pipelines.features.program.declaration import FeatureSet
 from nofx_pipelines.features.program.state import FeatureState
 from nofx_pipelines.features.streaming import late_bars as late
 from nofx_pipelines.features.streaming import state_file
-from nofx_pipelines.features.streaming.instrument_state import FEW, Lanes
+from nofx_pipelines.features.streaming.instrument_state import FEW, StateTiles
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -90,7 +90,7 @@ class Stream:
         """What ``back`` was given as; None where it follows from how many instruments there are."""
         self._index = {name: i for i, name in enumerate(self._names)}
         self._threads = threads
-        self.lanes = Lanes(self.plan, len(self._names), bars_per_year, self.depth, threads)
+        self.lanes = StateTiles(self.plan, len(self._names), bars_per_year, self.depth, threads)
         self.checkpoints: list[late.Checkpoint] = []
         self._took_ns, self._worst_ns, self._rows = 0, 0, 0
         self._generated = self._generate(kernels if kernels is not None else default_folder())
@@ -386,7 +386,7 @@ class Stream:
         before, old = self._names, self.lanes
         self._names = tuple(sorted({*before, *fresh}))
         self._index = {name: i for i, name in enumerate(self._names)}
-        self.lanes = Lanes(self.plan, len(self._names), self.bars_per_year, self.depth, self._threads)
+        self.lanes = StateTiles(self.plan, len(self._names), self.bars_per_year, self.depth, self._threads)
         moved = np.array([self._index[name] for name in before], np.int64)
         self.lanes.take(moved, old)
         self.checkpoints = [c.spread(moved, len(self._names), self.plan) for c in self.checkpoints]

@@ -9,7 +9,7 @@ import polars as pl
 
 from nofx_pipelines.config import MARKETS, SourceConfig
 from nofx_pipelines.errors import ConfigError
-from nofx_pipelines.lake.schemas import QUARANTINE, TRUTH_SIGNAL
+from nofx_pipelines.lake.schemas import TRUTH_SIGNAL
 from nofx_pipelines.market.fingerprints import text_hash
 from nofx_pipelines.market.sessions import FREQ_MINUTES, calendar
 from nofx_pipelines.market.simulator import frames
@@ -17,7 +17,7 @@ from nofx_pipelines.market.simulator.actions import ActionRow, actions_frame
 from nofx_pipelines.market.simulator.roster import instruments_frame
 from nofx_pipelines.market.simulator.session import Plan, SessionResult
 from nofx_pipelines.market.simulator.simulation import Simulation
-from nofx_pipelines.market.sources import Decision, SourceBatch
+from nofx_pipelines.market.sources import Decision, SourceBatch, SourceKind
 
 TRUTH_MINUTES = 30
 """Intraday, the planted signal is kept for one bar in every half hour, so that years of it fit in memory."""
@@ -59,7 +59,7 @@ class SimulatedSource:
                 freq=self._plan.freq,
                 source=self.name,
             )
-            yield SourceBatch(bars, _no_rejects())
+            yield SourceBatch(bars)
 
     def corporate_actions(self) -> pl.DataFrame:
         """Dividends and bonus issues up to the last session; the missed ones are not among them."""
@@ -100,8 +100,8 @@ class SimulatedSource:
     def _chunks(self, start: date, end: date) -> list[int]:
         """Chunks that hold a session of ``[start, end)``."""
         size = self._simulation.chunk_sessions
-        held = [n for n, day in enumerate(self._simulation.sessions) if start <= day < end]
-        return sorted({n // size for n in held})
+        inside = [n for n, day in enumerate(self._simulation.sessions) if start <= day < end]
+        return sorted({n // size for n in inside})
 
     def _results(self, index: int) -> list[SessionResult]:
         results = self._simulation.chunk(index)
@@ -154,7 +154,14 @@ def open_simulated(
     return SimulatedSource(plan, end, now)
 
 
-def _no_rejects() -> pl.DataFrame:
-    return pl.DataFrame(
-        schema={name: dtype for name, dtype in QUARANTINE.columns.items() if name != "run_id"}
-    )
+class Simulated:
+    """``{ kind = "simulated" }``."""
+
+    def open(
+        self, config: SourceConfig, *, market: str, freq: str, start: date, end: date, now: datetime
+    ) -> SimulatedSource:
+        """See `open_simulated`."""
+        return open_simulated(config, market=market, freq=freq, start=start, end=end, now=now)
+
+
+SOURCE: SourceKind = Simulated()

@@ -1,34 +1,22 @@
-"""Algorithms: one file each. All are called alike.
+"""How teams learn: one file each, which assigns ``ALGORITHM``.
 
-``train(make, config, seed=…, checkpoint=…, on_iteration=…)`` makes the environment, trains a ``Policy`` and
-returns it; ``on_iteration`` gets each iteration's rows of the table ``marl_history``. A checkpoint that lies
-at ``checkpoint`` is gone on from, bit for bit.
+An algorithm makes the environment, trains a `Policy` on it and returns it (`protocol.Algorithm`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nofx_pipelines.marl.environment import Environment
-
-Make: TypeAlias = Callable[[], Environment]
+if TYPE_CHECKING:
+    from nofx_pipelines.marl.algorithms.protocol import Algorithm
 
 
-@dataclass(frozen=True)
-class AgentRow:
-    """One agent's iteration: a row of ``marl_history`` without its run."""
+def algorithm(name: str, folder: Path | None = None) -> Algorithm:
+    """The algorithm that ``nofx.toml`` names.
 
-    iteration: int
-    agent: str
-    frames: int
-    """Steps of all copies so far."""
-    reward: float
-    """Mean over copies of the episode's sum."""
-    losses: dict[str, float]
-    entropy: float | None
-    kl: float | None
+    Raises ConfigError for an unknown name, PluginError for one that breaks the protocol.
+    """
+    from nofx_pipelines.marl.algorithms.plugin import open_algorithm  # torch is loaded where agents learn
 
-
-OnIteration: TypeAlias = Callable[[list[AgentRow]], None]
+    return open_algorithm(name, folder)

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nofx_pipelines.config import MarlConfig
 from nofx_pipelines.errors import ConfigError
-from nofx_pipelines.marl.algorithms import AgentRow, Make, OnIteration
+from nofx_pipelines.marl.algorithms.protocol import AgentRow, Make, OnIteration
 from nofx_pipelines.marl.checkpoint import (
     load_checkpoint,
     module_state,
@@ -190,8 +191,8 @@ class Learner:
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint; raises ConfigError for one of other settings."""
-        tensors, told = load_checkpoint(path)
-        if told["config"] != _told(self.config):
+        tensors, progress = load_checkpoint(path)
+        if progress["config"] != _settings_text(self.config):
             raise ConfigError(
                 f"{path} was written with other settings", kept="it was left as it is", hint=f"rm {path}"
             )
@@ -199,9 +200,9 @@ class Learner:
             restore_module(name, getattr(self, name), tensors)
         restore_optimiser("actor_optimiser", self.actor_optimiser, tensors)
         restore_optimiser("critic_optimiser", self.critic_optimiser, tensors)
-        self.buffer.restore(tensors, told["at"])
+        self.buffer.restore(tensors, progress["at"])
         self.generator.set_state(tensors["generator"])
-        self.iteration, self.frames = told["iteration"], told["frames"]
+        self.iteration, self.frames = progress["iteration"], progress["frames"]
 
 
 def train(
@@ -224,13 +225,13 @@ def train(
             on_iteration(rows)
         due = learner.iteration % config.checkpoint_every == 0 or learner.iteration == config.iterations
         if checkpoint is not None and due:
-            told = {
-                "config": _told(config),
+            progress = {
+                "config": _settings_text(config),
                 "iteration": learner.iteration,
                 "frames": learner.frames,
                 "at": learner.buffer.at,
             }
-            save_checkpoint(checkpoint, learner.tensors(), told)
+            save_checkpoint(checkpoint, learner.tensors(), progress)
     return learner.policy.eval()
 
 
@@ -240,8 +241,8 @@ def iterate(learner: Learner) -> list[AgentRow]:
     losses = {name: torch.zeros(learner.policy.agents) for name in ("policy", "value")}
     if learner.buffer.filled >= learner.config.warm_up:
         learner.settle_scale()
-        found = [update(learner) for _ in range(learner.config.updates)]
-        losses = {name: torch.stack([one[name] for one in found]).mean(dim=0) for name in losses}
+        updates = [update(learner) for _ in range(learner.config.updates)]
+        losses = {name: torch.stack([each[name] for each in updates]).mean(dim=0) for name in losses}
     learner.iteration += 1
     return [
         AgentRow(
@@ -266,8 +267,7 @@ def roll_out(learner: Learner) -> Tensor:
     for _ in range(learner.config.horizon):
         require_finite(step.observation)
         action = _explored(learner, step)
-        chosen = action.argmax(dim=-1) if learner.policy.discrete else action
-        following = environment.step(chosen)
+        following = environment.step(action.argmax(dim=-1) if learner.policy.discrete else action)
         learner.buffer.add(step, action, following)
         learner.frames += environment.n_envs
         total += following.reward
@@ -347,6 +347,52 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, max_grad_norm: floa
     optimiser.step()
 
 
-def _told(config: MaddpgConfig) -> str:
+def _settings_text(config: MaddpgConfig) -> str:
     """The settings as canonical text; how long to train is not one of them."""
     return json.dumps({**asdict(config), "iterations": None}, sort_keys=True)
+
+
+HIDDEN = (64, 64)
+GAMMA = 0.95
+"""A bar's reward reaches back about twenty bars."""
+
+
+def settings(config: MarlConfig) -> MaddpgConfig:
+    """What a team is trained with: one episode a rollout, random actions during the first."""
+    return MaddpgConfig(
+        iterations=config.iterations,
+        horizon=config.window,
+        warm_up=config.window * config.envs,
+        gamma=GAMMA,
+        policy=PolicyConfig(hidden=HIDDEN, last_gain=1.0),
+    )
+
+
+@dataclass(frozen=True)
+class Maddpg:
+    """The algorithm as ``nofx.toml`` names it."""
+
+    name: str = "maddpg"
+
+    def train(
+        self,
+        make: Make,
+        config: MarlConfig,
+        *,
+        seed: int,
+        checkpoint: Path | None = None,
+        on_iteration: OnIteration | None = None,
+        device: str = "cpu",
+    ) -> Policy:
+        """`train` with what follows from the team's configuration."""
+        return train(
+            make,
+            settings(config),
+            seed=seed,
+            checkpoint=checkpoint,
+            on_iteration=on_iteration,
+            device=device,
+        )
+
+
+ALGORITHM = Maddpg()

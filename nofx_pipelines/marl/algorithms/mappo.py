@@ -7,14 +7,15 @@ critic over a few passes of mini-batches. Agents have actors and critics of thei
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from nofx_pipelines.config import MarlConfig
 from nofx_pipelines.errors import ConfigError
-from nofx_pipelines.marl.algorithms import AgentRow, Make, OnIteration
+from nofx_pipelines.marl.algorithms.protocol import AgentRow, Make, OnIteration
 from nofx_pipelines.marl.checkpoint import (
     load_checkpoint,
     module_state,
@@ -87,10 +88,11 @@ class Learner:
             config.policy,
             drawn,
         ).to(device)
-        self.spread = nn.Parameter(torch.full((agents, environment.n_actions), -0.5, device=device))
+        # of continuous actions, the same in every state
+        self.log_std = nn.Parameter(torch.full((agents, environment.n_actions), -0.5, device=device))
         self.critic = StackedMLP(agents, environment.state_size, config.critic_hidden, 1, drawn).to(device)
         self.returns = Scale(agents, 1).to(device)
-        parameters = [*self.policy.parameters(), *([] if environment.discrete else [self.spread])]
+        parameters = [*self.policy.parameters(), *([] if environment.discrete else [self.log_std])]
         self.actor_optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, eps=1e-5)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=config.learning_rate, eps=1e-5)
         self.generator = torch.Generator(device=device).manual_seed(seed)
@@ -99,26 +101,26 @@ class Learner:
     def value(self, state: Tensor) -> Tensor:
         """Expected returns ``[..., A]`` of states ``[..., S]``, in the rewards' own units."""
         flat = state.reshape(-1, state.shape[-1])
-        found = self.critic(flat[:, None].expand(-1, self.policy.agents, -1))[..., 0]
-        mean, spread = self.return_scale()
-        return (found * spread + mean).reshape(*state.shape[:-1], self.policy.agents)
+        scaled = self.critic(flat[:, None].expand(-1, self.policy.agents, -1))[..., 0]
+        mean, std = self.return_scale()
+        return (scaled * std + mean).reshape(*state.shape[:-1], self.policy.agents)
 
     def return_scale(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the returns so far, ``[A]``."""
         mean = self.returns.mean[:, 0].float()
-        spread = (self.returns.square[:, 0].float() - mean.square()).clamp_min(1e-8).sqrt()
-        return mean, spread
+        std = (self.returns.square[:, 0].float() - mean.square()).clamp_min(1e-8).sqrt()
+        return mean, std
 
     def evaluate(self, logits: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability and entropy of ``action``, ``[B, A]`` each."""
         if self.policy.discrete:
             log = logits.log_softmax(dim=-1)
-            chosen = log.gather(-1, action[..., None])[..., 0]
-            return chosen, -(log.exp() * log).sum(dim=-1)
-        spread = self.spread.exp()
-        z = (action - torch.tanh(logits)) / spread
-        log_prob = (-0.5 * z.square() - self.spread - 0.9189385).sum(dim=-1)
-        entropy = (self.spread + 1.4189385).sum(dim=-1).expand_as(log_prob)
+            log_prob = log.gather(-1, action[..., None])[..., 0]
+            return log_prob, -(log.exp() * log).sum(dim=-1)
+        # a normal density around tanh(logits): log sqrt(2 pi) = 0.9189385, entropy log sqrt(2 pi e) + log std
+        z = (action - torch.tanh(logits)) / self.log_std.exp()
+        log_prob = (-0.5 * z.square() - self.log_std - 0.9189385).sum(dim=-1)
+        entropy = (self.log_std + 1.4189385).sum(dim=-1).expand_as(log_prob)
         return log_prob, entropy
 
     def tensors(self) -> dict[str, Tensor]:
@@ -129,14 +131,14 @@ class Learner:
             **module_state("returns", self.returns),
             **optimiser_state("actor_optimiser", self.actor_optimiser),
             **optimiser_state("critic_optimiser", self.critic_optimiser),
-            "spread": self.spread,
+            "log_std": self.log_std,
             "generator": self.generator.get_state(),
         }
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint; raises ConfigError for one of other settings."""
-        tensors, told = load_checkpoint(path)
-        if told["config"] != _told(self.config):
+        tensors, progress = load_checkpoint(path)
+        if progress["config"] != _settings_text(self.config):
             raise ConfigError(
                 f"{path} was written with other settings", kept="it was left as it is", hint=f"rm {path}"
             )
@@ -146,9 +148,9 @@ class Learner:
         restore_optimiser("actor_optimiser", self.actor_optimiser, tensors)
         restore_optimiser("critic_optimiser", self.critic_optimiser, tensors)
         with torch.no_grad():
-            self.spread.copy_(tensors["spread"])
+            self.log_std.copy_(tensors["log_std"])
         self.generator.set_state(tensors["generator"])
-        self.iteration, self.frames = told["iteration"], told["frames"]
+        self.iteration, self.frames = progress["iteration"], progress["frames"]
 
 
 def train(
@@ -171,8 +173,12 @@ def train(
             on_iteration(rows)
         due = learner.iteration % config.checkpoint_every == 0 or learner.iteration == config.iterations
         if checkpoint is not None and due:
-            told = {"config": _told(config), "iteration": learner.iteration, "frames": learner.frames}
-            save_checkpoint(checkpoint, learner.tensors(), told)
+            progress = {
+                "config": _settings_text(config),
+                "iteration": learner.iteration,
+                "frames": learner.frames,
+            }
+            save_checkpoint(checkpoint, learner.tensors(), progress)
     return learner.policy.eval()
 
 
@@ -202,50 +208,50 @@ def roll_out(learner: Learner) -> Rollout:
     """One episode in every copy, ``config.horizon`` steps at most."""
     environment, policy, generator = learner.environment, learner.policy, learner.generator
     step = environment.reset(generator)
-    kept: dict[str, list[Tensor]] = {
+    steps: dict[str, list[Tensor]] = {
         name: [] for name in ("observation", "noise", "mask", "action", "log_prob")
     }
     states, rewards, dones = [step.state], [], []
     for time in range(learner.config.horizon):
         require_finite(step.observation)
         noise = policy.noise(environment.n_envs, generator)
-        before = kept["observation"][-1] if time else None
+        before = steps["observation"][-1] if time else None
         logits = policy.logits(step.observation, step.action_mask, before, noise)
-        action = _drawn(learner, logits)
+        action = _sample(learner, logits)
         for name, value in (
             ("observation", step.observation),
             ("mask", step.action_mask),
             ("action", action),
             ("log_prob", learner.evaluate(logits, action)[0]),
         ):
-            kept[name].append(value)
+            steps[name].append(value)
         if noise is not None:
-            kept["noise"].append(noise)
+            steps["noise"].append(noise)
         step = environment.step(action)
         rewards.append(step.reward)
         dones.append(step.done.float())
         states.append(step.state)
         if bool(step.done.all()):
             break
-    observation = torch.stack(kept["observation"])
+    observation = torch.stack(steps["observation"])
     return Rollout(
         observation=observation,
         before=torch.cat([torch.zeros_like(observation[:1]), observation[:-1]]),
-        noise=torch.stack(kept["noise"]) if kept["noise"] else None,
-        mask=torch.stack(kept["mask"]),
+        noise=torch.stack(steps["noise"]) if steps["noise"] else None,
+        mask=torch.stack(steps["mask"]),
         state=torch.stack(states),
-        action=torch.stack(kept["action"]),
-        log_prob=torch.stack(kept["log_prob"]),
+        action=torch.stack(steps["action"]),
+        log_prob=torch.stack(steps["log_prob"]),
         reward=torch.stack(rewards),
         done=torch.stack(dones),
     )
 
 
-def _drawn(learner: Learner, logits: Tensor) -> Tensor:
+def _sample(learner: Learner, logits: Tensor) -> Tensor:
     if learner.policy.discrete:
         return (logits + gumbel(logits.shape, learner.generator)).argmax(dim=-1)
     noise = torch.randn(logits.shape, generator=learner.generator, device=logits.device)
-    return (torch.tanh(logits) + noise * learner.spread.exp()).clamp(-1.0, 1.0)
+    return (torch.tanh(logits) + noise * learner.log_std.exp()).clamp(-1.0, 1.0)
 
 
 def advantages(reward: Tensor, value: Tensor, done: Tensor, gamma: float, gae: float) -> Tensor:
@@ -253,14 +259,14 @@ def advantages(reward: Tensor, value: Tensor, done: Tensor, gamma: float, gae: f
 
     ``reward`` ``[T, E, A]``, ``value`` ``[T + 1, E, A]``, ``done`` ``[T, E]``: nothing follows a done step.
     """
-    found = torch.zeros_like(reward)
+    advantage = torch.zeros_like(reward)
     ahead = torch.zeros_like(reward[0])
     for t in range(len(reward) - 1, -1, -1):
-        goes_on = (1.0 - done[t])[:, None]
-        surprise = reward[t] + gamma * goes_on * value[t + 1] - value[t]
-        ahead = surprise + gamma * gae * goes_on * ahead
-        found[t] = ahead
-    return found
+        mask = (1.0 - done[t])[:, None]
+        td_error = reward[t] + gamma * mask * value[t + 1] - value[t]
+        ahead = td_error + gamma * gae * mask * ahead
+        advantage[t] = ahead
+    return advantage
 
 
 def improve(learner: Learner, rollout: Rollout) -> tuple[dict[str, Tensor], Tensor, Tensor]:
@@ -284,7 +290,7 @@ def improve(learner: Learner, rollout: Rollout) -> tuple[dict[str, Tensor], Tens
             for part in torch.tensor_split(order, config.minibatches)
             if len(part)
         ]
-    policy, critic, entropy, kl = (torch.stack(found).mean(dim=0) for found in zip(*logs, strict=True))
+    policy, critic, entropy, kl = (torch.stack(log).mean(dim=0) for log in zip(*logs, strict=True))
     return {"policy": policy, "value": critic}, entropy, kl
 
 
@@ -293,8 +299,7 @@ def _with_own_log_probs(learner: Learner, rollout: Rollout) -> Rollout:
     rows = torch.arange(rollout.reward.shape[0] * rollout.reward.shape[1], device=rollout.reward.device)
     logits = learner.policy.logits(*_inputs(rollout, rows))
     log_prob, _ = learner.evaluate(logits, rollout.action.flatten(end_dim=1))
-    told = {name: getattr(rollout, name) for name in Rollout.__dataclass_fields__}
-    return Rollout(**{**told, "log_prob": log_prob.reshape(rollout.log_prob.shape)})
+    return replace(rollout, log_prob=log_prob.reshape(rollout.log_prob.shape))
 
 
 def _inputs(rollout: Rollout, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]:
@@ -323,14 +328,14 @@ def _step(
     actor_loss = -(gain + config.entropy * entropy).mean(dim=0)
     _descend(learner.actor_optimiser, actor_loss.sum(), config.max_grad_norm)
 
-    mean, spread = learner.return_scale()
+    mean, std = learner.return_scale()
     state = rollout.state[:-1].flatten(end_dim=1)[rows]
-    wanted = (returns[rows] - mean) / spread
-    told = learner.critic(state[:, None].expand(-1, learner.policy.agents, -1))[..., 0]
-    critic_loss = (told - wanted).square().mean(dim=0)
+    target = (returns[rows] - mean) / std
+    prediction = learner.critic(state[:, None].expand(-1, learner.policy.agents, -1))[..., 0]
+    critic_loss = (prediction - target).square().mean(dim=0)
     _descend(learner.critic_optimiser, critic_loss.sum(), config.max_grad_norm)
     kl = (before - log_prob).mean(dim=0)
-    return tuple(found.detach() for found in (-gain.mean(dim=0), critic_loss, entropy.mean(dim=0), kl))  # type: ignore[return-value]
+    return tuple(loss.detach() for loss in (-gain.mean(dim=0), critic_loss, entropy.mean(dim=0), kl))  # type: ignore[return-value]
 
 
 def surrogate(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
@@ -345,6 +350,56 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, max_grad_norm: floa
     optimiser.step()
 
 
-def _told(config: MappoConfig) -> str:
+def _settings_text(config: MappoConfig) -> str:
     """The settings as canonical text; how long to train is not one of them."""
     return json.dumps({**asdict(config), "iterations": None}, sort_keys=True)
+
+
+EPOCHS, MINIBATCHES = 2, 4
+HIDDEN = (64, 64)
+LEARNING_RATE = 1e-3
+GAMMA = 0.95
+"""A bar's reward reaches back about twenty bars."""
+
+
+def settings(config: MarlConfig) -> MappoConfig:
+    """What a team is trained with: one episode a rollout."""
+    return MappoConfig(
+        iterations=config.iterations,
+        horizon=config.window,
+        epochs=EPOCHS,
+        minibatches=MINIBATCHES,
+        gamma=GAMMA,
+        learning_rate=LEARNING_RATE,
+        policy=PolicyConfig(hidden=HIDDEN),
+    )
+
+
+@dataclass(frozen=True)
+class Mappo:
+    """The algorithm as ``nofx.toml`` names it."""
+
+    name: str = "mappo"
+
+    def train(
+        self,
+        make: Make,
+        config: MarlConfig,
+        *,
+        seed: int,
+        checkpoint: Path | None = None,
+        on_iteration: OnIteration | None = None,
+        device: str = "cpu",
+    ) -> Policy:
+        """`train` with what follows from the team's configuration."""
+        return train(
+            make,
+            settings(config),
+            seed=seed,
+            checkpoint=checkpoint,
+            on_iteration=on_iteration,
+            device=device,
+        )
+
+
+ALGORITHM = Mappo()

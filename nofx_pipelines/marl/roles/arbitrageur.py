@@ -61,6 +61,9 @@ class Arbitrageur:
         return allowed(wanted, mask)
 
 
+ROLE = Arbitrageur()
+
+
 def _spread(view: View) -> Tensor:
     relative = view.asset("relative")
     return relative.amax(-1) - relative.amin(-1)

@@ -68,3 +68,6 @@ class Hedger:
         falling = view.indicator("index_momentum") < 0
         wanted = rule(view, me, (falling & ~view.held(me), 2), (falling, 0), otherwise=1)
         return allowed(wanted, self.mask(view, me))
+
+
+ROLE = Hedger()

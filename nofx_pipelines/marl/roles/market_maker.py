@@ -77,3 +77,6 @@ class MarketMaker:
         """Half a standard deviation on both sides; asks only when full."""
         full = view.exposure(me) > _FULL
         return allowed(rule(view, me, (full, 5), otherwise=2), self.mask(view, me))
+
+
+ROLE = MarketMaker()

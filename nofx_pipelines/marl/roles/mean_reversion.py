@@ -60,3 +60,6 @@ class MeanReversion:
         mask = self.mask(view, me)
         wanted = rule(view, me, (mask[:, 5], 5), (mask[:, 2] & ~view.held(me), 2))
         return allowed(wanted, mask)
+
+
+ROLE = MeanReversion()

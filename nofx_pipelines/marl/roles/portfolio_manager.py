@@ -45,7 +45,8 @@ class PortfolioManager:
         """A budget of each agent."""
         every = torch.ones_like(view.budget)
         earned = view.recent.sum(-1).masked_fill(~view.traders, -torch.inf)
-        best = earned >= earned.topk(int(view.traders.sum()) // 2).values[:, -1:]
+        half = max(int(view.traders.sum()) // 2, 1)
+        best = earned >= earned.topk(half).values[:, -1:]
         winners = torch.where(best, every, every * _REST)
         swing = view.recent.std(-1, unbiased=False).masked_fill(~view.traders, torch.inf)
         steady = ((swing.amin(-1, keepdim=True) + 1e-4) / (swing + 1e-4)).clamp(_REST, 1.0)
@@ -60,3 +61,6 @@ class PortfolioManager:
         """Favour the better half, every fourth week."""
         due = (view.age % (4 * _PERIOD) == 0) & (view.age > 0)
         return allowed(rule(view, me, (due, 3)), self.mask(view, me))
+
+
+ROLE = PortfolioManager()

@@ -62,3 +62,6 @@ class RiskManager:
         swing = view.team_recent.std(-1, unbiased=False)
         far, wild = view.team_drawdown > _DRAWDOWN, swing > _SWING
         return allowed(rule(view, me, (far, 3), (wild, 2), otherwise=1), self.mask(view, me))
+
+
+ROLE = RiskManager()

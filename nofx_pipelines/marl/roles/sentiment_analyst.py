@@ -62,6 +62,9 @@ class SentimentAnalyst:
         return allowed(rule(view, me, (breadth > 0.3, 2), (breadth < -0.3, 1)), self.mask(view, me))
 
 
+ROLE = SentimentAnalyst()
+
+
 def _groups(view: View) -> list[Tensor]:
     """Loud winners, loud losers, quiet instruments ``[E, N]``."""
     loud, rose = view.asset("volume_surprise"), view.asset("return_1") > 0

@@ -62,6 +62,9 @@ class TrendFollower:
         return allowed(wanted, self.mask(view, me))
 
 
+ROLE = TrendFollower()
+
+
 def _rising(view: View) -> Tensor:
     return view.asset("momentum_20") > 0
 

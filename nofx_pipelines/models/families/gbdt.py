@@ -9,8 +9,8 @@ of the cross-sectional ranks (``crosses``) put it within reach of one split. Ran
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import combinations
 from typing import Any, ClassVar
@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.models.dataset import Dataset
 from nofx_pipelines.models.families import ridge
-from nofx_pipelines.models.families.lightgbm_trees import Trees, flatten
+from nofx_pipelines.models.families.lightgbm_trees import ZERO, Trees, flatten, tree_part
 from nofx_pipelines.models.families.ridge import Ridge, RidgeParams
-from nofx_pipelines.models.onnx_graph import INPUT, Part
+from nofx_pipelines.models.family import LIBRARIES, params_of
+from nofx_pipelines.models.space import Parameter, SearchSpace
 from nofx_pipelines.models.targets import Target, training_target
 
 Array = NDArray[np.float64]
 
-ZERO = 1e-30
-"""Smaller magnitudes count as zero, before LightGBM (whose own limit is 1e-35) and ONNX Runtime see them."""
 CROSSED_PREFIX = "rank_"
 _CROSSED_FEATURES = 8
 _MAX_BIN = 63
@@ -96,7 +95,7 @@ class Gbdt:
         """The model as ONNX, crosses and the ridge's preprocessing inside."""
         from nofx_pipelines.models.onnx_graph import model_bytes
 
-        parts = [tree_part(self)]
+        parts = [tree_part(self.trees, self.crosses)]
         if self.params.linear_share:
             parts.append(ridge.linear_part(self.linear, self.params.linear_share))
         return model_bytes(parts, self.feature_names, self.family)
@@ -122,12 +121,14 @@ class Gbdt:
         """Restore what :meth:`files` wrote."""
         from safetensors.numpy import load
 
-        found = json.loads(files["model.json"])
-        names = tuple(found["feature_names"])
+        described = json.loads(files["model.json"])
+        names = tuple(described["feature_names"])
         arrays = load(files["weights.safetensors"])
-        linear = ridge.from_arrays(arrays, RidgeParams(**found["linear_params"]), names, found["clip"])
-        crosses = tuple((left, right) for left, right in found["crosses"])
-        return Gbdt(found["lightgbm"], linear, crosses, GbdtParams(**found["params"]), names)
+        linear = ridge.from_arrays(
+            arrays, RidgeParams(**described["linear_params"]), names, described["clip"]
+        )
+        crosses = tuple((left, right) for left, right in described["crosses"])
+        return Gbdt(described["lightgbm"], linear, crosses, GbdtParams(**described["params"]), names)
 
 
 def crossed_pairs(feature_names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
@@ -185,58 +186,117 @@ def boost(rows: Any, params: GbdtParams, seed: int) -> str:
     return str(lightgbm.train(settings, rows, num_boost_round=params.trees).model_to_string())
 
 
+@dataclass(eq=False)
+class _Rows:
+    """Train rows, binned once for all fits with the same crosses and target."""
+
+    train: Dataset
+    crossed: bool
+    kind: Target
+
+    @cached_property
+    def crosses(self) -> tuple[tuple[int, int], ...]:
+        return crossed_pairs(self.train.feature_names) if self.crossed else ()
+
+    @cached_property
+    def target(self) -> Array:
+        train = self.train
+        return training_target(train.y, train.ts_close, train.instrument_id, self.kind)
+
+    @cached_property
+    def rows(self) -> Any:
+        return binned(design(self.train.x, self.crosses), self.target, self.train.weight)
+
+    @cached_property
+    def linear(self) -> Ridge:
+        train, params = self.train, RidgeParams(target=self.kind)
+        return ridge.fit_target(train.x, self.target, train.weight, params, train.feature_names)
+
+
+@dataclass(eq=False)
+class GbdtFitter:
+    """Models on the same rows, which are binned once for each choice of crosses and target."""
+
+    train: Dataset
+    _rows: dict[tuple[bool, Target], _Rows] = field(default_factory=dict, repr=False)
+
+    def fit(self, params: Mapping[str, Any], seed: int) -> Gbdt:
+        """The model that `fit` gives, bit for bit; raises ConfigError for an unknown parameter."""
+        return self.grow(gbdt_params(params), seed)
+
+    def grow(self, params: GbdtParams, seed: int) -> Gbdt:
+        """Grow the trees and take the ridge that they stand on."""
+        key = (params.crosses, params.target)
+        shared = self._rows.setdefault(key, _Rows(self.train, *key))
+        text = boost(shared.rows, params, seed)
+        return Gbdt(text, shared.linear, shared.crosses, params, self.train.feature_names)
+
+
 def fit(train: Dataset, params: GbdtParams | None = None, seed: int = 0) -> Gbdt:
     """Fit trees and ridge to the training target of ``train``, rows weighted by ``train.weight``.
 
     The same rows, parameters and seed give the same model, bit for bit.
     """
-    chosen = params or GbdtParams()
-    target = training_target(train.y, train.ts_close, train.instrument_id, chosen.target)
-    crosses = crossed_pairs(train.feature_names) if chosen.crosses else ()
-    text = boost(binned(design(train.x, crosses), target, train.weight), chosen, seed)
-    linear_params = RidgeParams(target=chosen.target)
-    linear = ridge.fit_target(train.x, target, train.weight, linear_params, train.feature_names)
-    return Gbdt(text, linear, crosses, chosen, train.feature_names)
+    return GbdtFitter(train).grow(params or GbdtParams(), seed)
 
 
-def tree_part(model: Gbdt) -> Part:
-    """The boosted trees' score, crosses of features included."""
-    from onnx import numpy_helper
+def gbdt_params(params: Mapping[str, Any]) -> GbdtParams:
+    """Parameters by name; what is not named keeps its default. Raises ConfigError for an unknown name.
 
-    part, trees = Part("trees"), model.trees
-    _design(part, model.crosses)
-    part.then(
-        "TreeEnsemble",
-        part.output,
-        name="sum",
-        domain="ai.onnx.ml",
-        n_targets=1,
-        aggregate_function=1,
-        post_transform=0,
-        tree_roots=trees.roots.tolist(),
-        nodes_featureids=trees.feature.tolist(),
-        nodes_splits=numpy_helper.from_array(trees.threshold, "splits"),
-        nodes_modes=numpy_helper.from_array(np.zeros(len(trees.feature), dtype=np.uint8), "modes"),
-        nodes_missing_value_tracks_true=trees.missing_goes_left.tolist(),
-        nodes_trueleafs=trees.left_is_leaf.tolist(),
-        nodes_falseleafs=trees.right_is_leaf.tolist(),
-        nodes_truenodeids=trees.left.tolist(),
-        nodes_falsenodeids=trees.right.tolist(),
-        leaf_targetids=[0] * len(trees.leaf_value),
-        leaf_weights=numpy_helper.from_array(trees.leaf_value, "leaves"),
+    >>> gbdt_params({"trees": 50}).trees
+    50
+    """
+    return params_of(GbdtParams, params, "gbdt")
+
+
+def gbdt_space(defaults: GbdtParams | None = None) -> SearchSpace:
+    """The gradient boosting's parameters, from nearly linear to deep; the defaults come first.
+
+    The number of trees is searched instead of stopped early: on a valid set whose signal is a rank IC of
+    a few hundredths, early stopping picks its noise. A fit on 15,000 rows and 25 features takes 0.03 to
+    0.4 s on one thread.
+
+    >>> [parameter.name for parameter in gbdt_space().parameters][:3]
+    ['trees', 'learning_rate', 'max_depth']
+    """
+    first: Mapping[str, Any] = asdict(defaults or GbdtParams())
+    parameters = (
+        Parameter("trees", "int", 40, 240, log=True),
+        Parameter("learning_rate", "float", 0.01, 0.12, log=True),
+        Parameter("max_depth", "int", 2, 5),
+        Parameter("min_leaf_share", "float", 0.005, 0.15, log=True),
+        Parameter("feature_fraction", "float", 0.3, 1.0),
+        Parameter("bagging_fraction", "float", 0.3, 0.9),
+        Parameter("lambda_l2", "float", 1.0, 1_000.0, log=True),
+        Parameter("extra_trees", "choice", choices=(True, False)),
+        Parameter("crosses", "choice", choices=(True, False)),
+        Parameter("linear_share", "float", 0.0, 1.0),
     )
-    return part
+    return SearchSpace("gbdt", parameters, tuple(first[parameter.name] for parameter in parameters))
 
 
-def _design(part: Part, crosses: Sequence[tuple[int, int]]) -> None:
-    """Features, their crosses, and zero for what LightGBM takes as zero: see ``gbdt.design``."""
-    if crosses:
-        left, right = (np.array(side, dtype=np.int64) for side in zip(*crosses, strict=True))
-        first = part.then("Gather", INPUT, part.constant("left", left), name="first", axis=1)
-        second = part.then("Gather", INPUT, part.constant("right", right), name="second", axis=1)
-        part.then("Concat", INPUT, part.then("Mul", first, second, name="crosses"), name="design", axis=1)
-    values = part.output
-    tiny = part.then(
-        "Less", part.then("Abs", values, name="size"), part.constant("zero_below", ZERO), name="tiny"
-    )
-    part.then("Where", tiny, part.constant("zero", 0.0), values, name="flushed")
+@dataclass(frozen=True)
+class GbdtFamily:
+    """Gradient boosting, whose parameters are searched."""
+
+    name: str = "gbdt"
+    libraries: tuple[str, ...] = LIBRARIES
+
+    def space(self) -> SearchSpace:
+        """`gbdt_space`."""
+        return gbdt_space()
+
+    def fit(self, data: Dataset, params: Mapping[str, Any], seed: int, device: str) -> Gbdt:
+        """Grown on one thread of the CPU."""
+        return fit(data, gbdt_params(params), seed)
+
+    def fitter(self, train: Dataset) -> GbdtFitter:
+        """Shares binned rows and ridges between trials."""
+        return GbdtFitter(train)
+
+    def restore(self, files: Mapping[str, bytes]) -> Gbdt:
+        """From ``weights.safetensors`` and ``model.json``."""
+        return Gbdt.from_files(files)
+
+
+FAMILY = GbdtFamily()

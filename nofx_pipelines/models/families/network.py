@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nofx_pipelines.compute import resolve_device
+from nofx_pipelines.errors import ConfigError
 from nofx_pipelines.models import preprocessing
 from nofx_pipelines.models.dataset import Dataset, thinned
-from nofx_pipelines.models.networks.network import Network, build, state
+from nofx_pipelines.models.family import LIBRARIES, params_of
 from nofx_pipelines.models.networks.spec import ArchSpec
-from nofx_pipelines.models.networks.training import TrainingConfig, fit, predict
+from nofx_pipelines.models.networks.training_config import TrainingConfig
 from nofx_pipelines.models.preprocessing import Preprocessing
 from nofx_pipelines.models.targets import training_target
 from nofx_pipelines.models.window_columns import base_names, window_names
+
+if TYPE_CHECKING:
+    from nofx_pipelines.models.networks.network import Network
 
 Array = NDArray[np.float64]
 
@@ -32,9 +36,12 @@ class NetworkParams:
     device: str = "cpu"
 
     @staticmethod
-    def of(found: Mapping[str, Any]) -> NetworkParams:
-        """From JSON values."""
-        return NetworkParams(found["spec"], TrainingConfig(**found["training"]), found.get("device", "cpu"))
+    def of(params: Mapping[str, Any]) -> NetworkParams:
+        """From JSON values; raises ConfigError for an unknown name and without an architecture."""
+        if "spec" not in params:
+            raise ConfigError("model family network has no architecture: its parameter spec is missing")
+        training = params_of(TrainingConfig, params.get("training", {}), "network")
+        return params_of(NetworkParams, {**params, "training": training}, "network")
 
     @property
     def architecture(self) -> ArchSpec:
@@ -53,7 +60,7 @@ class SearchedNetwork:
     """Of the features ``[C]``, the same for every bar of a window."""
     params: NetworkParams
     feature_names: tuple[str, ...]
-    """Window columns, see ``models.lags``."""
+    """Window columns, see `models.window_columns`."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -62,10 +69,13 @@ class SearchedNetwork:
 
     def predict(self, x: Array) -> Array:
         """Scores ``[N]`` for raw windows ``[N, L * C]``."""
+        from nofx_pipelines.models.networks.training import predict
+
         return predict(self.network, standardised(x, self.preprocessing, self.params.architecture))
 
     def to_onnx(self) -> bytes:
         """The model as ONNX, preprocessing inside."""
+        from nofx_pipelines.models.networks.network import state
         from nofx_pipelines.models.networks.onnx_graph import network_part
         from nofx_pipelines.models.onnx_graph import model_bytes
 
@@ -75,6 +85,8 @@ class SearchedNetwork:
     def files(self) -> dict[str, bytes]:
         """``weights.safetensors`` and ``model.json``."""
         from safetensors.numpy import save
+
+        from nofx_pipelines.models.networks.network import state
 
         prepared = self.preprocessing
         described = {
@@ -99,6 +111,8 @@ class SearchedNetwork:
         """Restore what :meth:`files` wrote, to the same bits."""
         import torch
         from safetensors.numpy import load
+
+        from nofx_pipelines.models.networks.network import build
 
         described, arrays = json.loads(files["model.json"]), load(files["weights.safetensors"])
         params = NetworkParams.of(described["params"])
@@ -125,6 +139,8 @@ def train(data: Dataset, params: NetworkParams, seed: int) -> SearchedNetwork:
 
     Raises ConfigError for a device that this machine does not have.
     """
+    from nofx_pipelines.models.networks.training import fit
+
     device = resolve_device(params.device).kind  # type: ignore[arg-type]
     spec, config = params.architecture, params.training
     features = base_names(data.feature_names)
@@ -143,3 +159,25 @@ def train(data: Dataset, params: NetworkParams, seed: int) -> SearchedNetwork:
         device=device,
     )
     return SearchedNetwork(network, prepared, params, names)
+
+
+@dataclass(frozen=True)
+class NetworkFamily:
+    """Networks of a given architecture; architectures are searched by `nas`, not by a study."""
+
+    name: str = "network"
+    libraries: tuple[str, ...] = LIBRARIES
+
+    def space(self) -> None:
+        """No study of hyper-parameters."""
+
+    def fit(self, data: Dataset, params: Mapping[str, Any], seed: int, device: str) -> SearchedNetwork:
+        """Train the architecture ``spec``, on the device that ``params`` record where they do."""
+        return train(data, NetworkParams.of({"device": device, **params}), seed)
+
+    def restore(self, files: Mapping[str, bytes]) -> SearchedNetwork:
+        """From ``weights.safetensors`` and ``model.json``."""
+        return SearchedNetwork.from_files(files)
+
+
+FAMILY = NetworkFamily()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.models import preprocessing
 from nofx_pipelines.models.dataset import Dataset
+from nofx_pipelines.models.family import LIBRARIES, params_of
 from nofx_pipelines.models.onnx_graph import INPUT, Part
 from nofx_pipelines.models.preprocessing import Preprocessing
 from nofx_pipelines.models.targets import Target, training_target
@@ -105,9 +106,9 @@ def fit(train: Dataset, params: RidgeParams | None = None, seed: int = 0) -> Rid
     Rows are weighted by ``train.weight``; the intercept is not penalised. ``seed`` is not used: the
     solution is unique. One BLAS thread, so that the weights are the same bits on any number of cores.
     """
-    chosen = params or RidgeParams()
-    target = training_target(train.y, train.ts_close, train.instrument_id, chosen.target)
-    return fit_target(train.x, target, train.weight, chosen, train.feature_names)
+    params = params or RidgeParams()
+    target = training_target(train.y, train.ts_close, train.instrument_id, params.target)
+    return fit_target(train.x, target, train.weight, params, train.feature_names)
 
 
 def fit_target(
@@ -141,3 +142,25 @@ def linear_part(ridge: Ridge, share: float) -> Part:
     part.then("MatMul", part.output, weights, name="product")
     part.then("Add", part.output, part.constant("intercept", np.array([share * ridge.intercept])), name="sum")
     return part
+
+
+@dataclass(frozen=True)
+class RidgeFamily:
+    """The baseline; nothing of it is searched."""
+
+    name: str = "ridge"
+    libraries: tuple[str, ...] = LIBRARIES
+
+    def space(self) -> None:
+        """No study of its own."""
+
+    def fit(self, data: Dataset, params: Mapping[str, Any], seed: int, device: str) -> Ridge:
+        """The closed form, on the CPU."""
+        return fit(data, params_of(RidgeParams, params, self.name), seed)
+
+    def restore(self, files: Mapping[str, bytes]) -> Ridge:
+        """From ``weights.safetensors`` and ``model.json``."""
+        return Ridge.from_files(files)
+
+
+FAMILY = RidgeFamily()

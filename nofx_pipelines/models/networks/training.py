@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,21 +12,9 @@ from torch import Tensor
 from nofx_pipelines.errors import ModelError, NotEnoughData
 from nofx_pipelines.models.networks.network import Network, build
 from nofx_pipelines.models.networks.spec import ArchSpec
+from nofx_pipelines.models.networks.training_config import TrainingConfig
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Everything but the architecture that decides the weights."""
-
-    epochs: int = 8
-    batch: int = 512
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-3
-    row_budget: int = 25_000
-    """Train rows; above it, whole timestamps are left out at even distances."""
-    target: str = "rank"
 
 
 def fit(

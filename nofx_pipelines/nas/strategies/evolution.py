@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nofx_pipelines.nas.space import Genotype, SearchSpace
-from nofx_pipelines.nas.strategies import Told, generator, unseen
+from nofx_pipelines.nas.strategies import Observation, generator, unseen
 from nofx_pipelines.nas.strategies.mutations import mutate
 
 
@@ -19,17 +19,20 @@ class Evolution:
     start: int = 8
     """Random trials before the first child."""
 
-    def propose(self, space: SearchSpace, history: Sequence[Told], number: int, seed: int) -> Genotype:
+    def propose(self, space: SearchSpace, history: Sequence[Observation], number: int, seed: int) -> Genotype:
         """A random genotype at the beginning, then a mutated parent."""
         rng = generator(seed, number)
-        alive = [told for told in history if told.value is not None][-self.population :]
+        alive = [trial for trial in history if trial.value is not None][-self.population :]
         if len(history) < self.start or not alive:
             return unseen(space, space.random(rng), history, rng)
-        drawn = rng.choice(len(alive), size=min(self.sample, len(alive)), replace=False)
-        parent = max((alive[int(k)] for k in drawn), key=lambda told: told.value or 0.0)
+        sample = rng.choice(len(alive), size=min(self.sample, len(alive)), replace=False)
+        parent = max((alive[int(k)] for k in sample), key=lambda trial: trial.value or 0.0)
         child = mutate(space, parent.genotype, rng)
         for _ in range(10):
-            if child not in {told.genotype for told in history}:
+            if child not in {trial.genotype for trial in history}:
                 break
             child = mutate(space, child, rng)
         return child
+
+
+STRATEGY = Evolution()

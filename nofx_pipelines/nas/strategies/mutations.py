@@ -40,9 +40,9 @@ def add_layer(space: SearchSpace, genotype: Genotype, rng: np.random.Generator) 
     depth = space.places["depth"]
     if genotype[depth] + 1 >= space.depth:
         return genotype
-    drawn = [int(rng.integers(len(decision.values))) for decision in space.decisions]
+    genes = [int(rng.integers(len(decision.values))) for decision in space.decisions]
     k = genotype[depth] + 1
-    fresh = {p: drawn[p] for name, p in space.places.items() if name.endswith(f"_{k}")}
+    fresh = {p: genes[p] for name, p in space.places.items() if name.endswith(f"_{k}")}
     return _with(space, genotype, {**fresh, depth: genotype[depth] + 1})
 
 
@@ -74,8 +74,8 @@ MUTATIONS: tuple[Mutation, ...] = (
 def mutate(space: SearchSpace, genotype: Genotype, rng: np.random.Generator) -> Genotype:
     """One mutation that changes something: a gene in half of the cases, else one of the six."""
     for _ in range(50):
-        chosen = change_gene if rng.random() < 0.5 else MUTATIONS[int(rng.integers(len(MUTATIONS)))]
-        child = chosen(space, genotype, rng)
+        mutation = change_gene if rng.random() < 0.5 else MUTATIONS[int(rng.integers(len(MUTATIONS)))]
+        child = mutation(space, genotype, rng)
         if child != genotype:
             return child
     return space.random(rng)

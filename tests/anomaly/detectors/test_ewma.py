@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from nofx_pipelines.anomaly.detectors import ewma
-from nofx_pipelines.anomaly.windows import Tape
+from nofx_pipelines.anomaly.windows import TradedBars
 
 
-def _tape(bars: int) -> Tape:
-    return Tape.of(np.ones((bars, 1, 1), dtype=np.bool_), span=bars)
+def _traded_bars(bars: int) -> TradedBars:
+    return TradedBars.of(np.ones((bars, 1, 1), dtype=np.bool_), span=bars)
 
 
 def test_it_is_the_recursive_average_up_to_what_was_cut_off() -> None:
     z = np.random.default_rng(1).normal(size=(1, 300, 1, 1))
-    got = ewma.statistics(z, _tape(300))[0, :, 0, 0]
+    got = ewma.averages(z, _traded_bars(300))[0, :, 0, 0]
     average, recursive = 0.0, []
     for value in z[0, :, 0, 0]:
         average = (1 - ewma.SMOOTHING) * average + ewma.SMOOTHING * value
@@ -25,19 +25,19 @@ def test_it_is_the_recursive_average_up_to_what_was_cut_off() -> None:
 
 def test_independent_z_have_a_unit_average() -> None:
     z = np.random.default_rng(2).normal(size=(1, 20_000, 1, 1))
-    assert abs(np.nanstd(ewma.statistics(z, _tape(20_000))) - 1) < 0.03
+    assert abs(np.nanstd(ewma.averages(z, _traded_bars(20_000))) - 1) < 0.03
 
 
 def test_a_small_shift_that_lasts_is_louder_than_any_of_its_bars() -> None:
     z = np.zeros((1, 60, 1, 1))
     z[0, 40:] = 1.5
-    assert ewma.statistics(z, _tape(60))[0, 49, 0, 0] > 3.5
+    assert ewma.averages(z, _traded_bars(60))[0, 49, 0, 0] > 3.5
 
 
 def test_one_wild_bar_is_soon_forgotten() -> None:
     z = np.zeros((1, 60, 1, 1))
     z[0, 30] = 500.0
-    averaged = ewma.statistics(z, _tape(60))[0, :, 0, 0]
+    averaged = ewma.averages(z, _traded_bars(60))[0, :, 0, 0]
     assert averaged[31] < 4
     assert averaged[42] < 0.3
 
@@ -45,5 +45,5 @@ def test_one_wild_bar_is_soon_forgotten() -> None:
 def test_unknown_bars_have_no_average() -> None:
     z = np.zeros((1, 60, 1, 1))
     z[0, 45] = np.nan
-    assert np.isnan(ewma.statistics(z, _tape(60))[0, 45, 0, 0])
-    assert np.isfinite(ewma.statistics(z, _tape(60))[0, 46, 0, 0])
+    assert np.isnan(ewma.averages(z, _traded_bars(60))[0, 45, 0, 0])
+    assert np.isfinite(ewma.averages(z, _traded_bars(60))[0, 46, 0, 0])

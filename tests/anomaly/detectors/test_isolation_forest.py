@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.ensemble import IsolationForest
 
-from nofx_pipelines.anomaly.detectors.isolation_forest import Forest, average_path
+from nofx_pipelines.anomaly.conditioning import NAMES
+from nofx_pipelines.anomaly.detectors.isolation_forest import DETECTOR, Forest, average_path
+from nofx_pipelines.anomaly.detectors.protocol import BarWindow
 from nofx_pipelines.errors import NotEnoughData
 
 
@@ -63,3 +65,23 @@ def test_the_same_seed_gives_the_same_forest() -> None:
 def test_one_row_is_refused() -> None:
     with pytest.raises(NotEnoughData, match="needs two rows, not 1"):
         Forest.fit(np.ones((1, 3)), 1)
+
+
+def test_a_reference_without_a_known_bar_is_refused() -> None:
+    unknown = BarWindow.of_features(np.full((len(NAMES), 50, 1, 3), np.nan))
+    with pytest.raises(NotEnoughData, match="needs two rows, not 0"):
+        DETECTOR.fit(unknown, slice(0, 50), 1)
+
+
+def test_bars_score_as_rows_and_unknown_ones_do_not() -> None:
+    z = np.random.default_rng(11).normal(size=(len(NAMES), 300, 1, 2))
+    z[:, 299, 0, 1] = np.nan
+    z[1:, 298, 0, 0] = np.nan
+    bars = BarWindow.of_features(z)
+    scores = DETECTOR.fit(bars, slice(0, 250), 3).score(bars, slice(250, 300))
+    rows = z[:, :250].reshape(len(NAMES), -1).T
+    peer = IsolationForest(n_estimators=100, max_samples=256, random_state=3).fit(rows)
+    last = np.nan_to_num(z[:, 298, 0].T)  # an unknown feature is an ordinary one
+    np.testing.assert_allclose(scores[48, 0], -peer.score_samples(last), atol=1e-9)
+    assert np.isnan(scores[49, 0, 1])
+    assert np.isfinite(scores).sum() == scores.size - 1

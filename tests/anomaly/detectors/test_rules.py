@@ -9,18 +9,20 @@ import polars as pl
 import pytest
 
 from nofx_pipelines.anomaly.conditioning import condition
+from nofx_pipelines.anomaly.detectors.protocol import BarWindow
 from nofx_pipelines.anomaly.detectors.rules import RULES, RuleHits, RuleOdds, apply_rules
-from nofx_pipelines.anomaly.panel import Panel, read_panel
-from nofx_pipelines.anomaly.windows import Lookback, Tape
+from nofx_pipelines.anomaly.panel import read_panel
+from nofx_pipelines.anomaly.windows import Lookback, TradedBars
 
 Bars = Callable[..., pl.DataFrame]
 WHO = "CN.SSE.600003"
 
 
-def _hits(bars: pl.DataFrame) -> tuple[Panel, RuleHits]:
+def _hits(bars: pl.DataFrame) -> RuleHits:
     panel, lookback = read_panel(bars, "1d"), Lookback.of("1d")
-    tape = Tape.of(panel.traded, lookback.span)
-    return panel, apply_rules(panel, condition(panel, lookback, tape).z, tape)
+    traded_bars = TradedBars.of(panel.traded, lookback.span)
+    z = condition(panel, lookback, traded_bars).z
+    return apply_rules(BarWindow.of(panel, z, 0, lookback.span))
 
 
 def _changed(bars: pl.DataFrame, back: int, bars_long: int, columns: Mapping[str, pl.Expr]) -> pl.DataFrame:
@@ -42,48 +44,48 @@ def bars(make_bars: Bars) -> pl.DataFrame:
 
 
 def test_ordinary_bars_break_no_rule(bars: pl.DataFrame) -> None:
-    _, hits = _hits(bars)
+    hits = _hits(bars)
     assert not hits.fired.any()
 
 
 def test_a_wrong_close_on_ordinary_volume(bars: pl.DataFrame) -> None:
     wrong = _changed(bars, 5, 1, {"close": pl.col("close") * 1.3, "high": pl.col("close") * 1.3})
-    assert (95, 0, 3) in _fired(_hits(wrong)[1], "bad_print")
+    assert (95, 0, 3) in _fired(_hits(wrong), "bad_print")
     loud = _changed(wrong, 5, 1, {c: pl.col(c) * 30 for c in ("volume", "amount")})
-    assert (95, 0, 3) not in _fired(_hits(loud)[1], "bad_print")
+    assert (95, 0, 3) not in _fired(_hits(loud), "bad_print")
 
 
 def test_a_price_that_stands_still(bars: pl.DataFrame) -> None:
     last = bars.filter(pl.col("instrument_id") == WHO).sort("ts_close")["close"][89]
     still = _changed(bars, 10, 4, {c: pl.lit(last) for c in ("open", "high", "low", "close")})
-    _, hits = _hits(still)
+    hits = _hits(still)
     assert hits.run[89:95, 0, 3].tolist() == [0, 1, 2, 3, 4, 0]
     assert _fired(hits, "stale") == [(91, 0, 3), (92, 0, 3), (93, 0, 3)]
 
 
 def test_a_limit_lock(bars: pl.DataFrame) -> None:
     locked = _changed(bars, 3, 1, {c: pl.lit(61.5) for c in ("open", "high", "low", "close", "limit_up")})
-    assert _fired(_hits(locked)[1], "limit_lock") == [(97, 0, 3)]
+    assert _fired(_hits(locked), "limit_lock") == [(97, 0, 3)]
 
 
 def test_a_hole_without_a_known_reason(bars: pl.DataFrame) -> None:
     hole = _changed(bars, 4, 2, {"status": pl.lit("source_hole")})
-    assert _fired(_hits(hole)[1], "gap") == [(96, 0, 3), (97, 0, 3)]
+    assert _fired(_hits(hole), "gap") == [(96, 0, 3), (97, 0, 3)]
     refused = _changed(bars, 4, 2, {"status": pl.lit("source_hole"), "quality": pl.lit(["quarantined"])})
-    assert not _fired(_hits(refused)[1], "gap")
-    assert _fired(_hits(refused)[1], "refused") == [(96, 0, 3), (97, 0, 3)]
+    assert not _fired(_hits(refused), "gap")
+    assert _fired(_hits(refused), "refused") == [(96, 0, 3), (97, 0, 3)]
     suspended = _changed(bars, 4, 2, {"status": pl.lit("suspended")})
-    assert not _hits(suspended)[1].fired.any()
+    assert not _hits(suspended).fired.any()
 
 
 def test_prices_after_a_split_that_nobody_reported(bars: pl.DataFrame) -> None:
     halved = _changed(bars, 6, 6, {c: pl.col(c) / 2 for c in ("open", "high", "low", "close", "amount")})
-    assert _fired(_hits(halved)[1], "split") == [(94, 0, 3)]
+    assert _fired(_hits(halved), "split") == [(94, 0, 3)]
 
 
 def test_volume_in_other_units(bars: pl.DataFrame) -> None:
     lots = _changed(bars, 5, 3, {"volume": pl.col("volume") / 100})
-    assert _fired(_hits(lots)[1], "units") == [(95, 0, 3), (96, 0, 3), (97, 0, 3)]
+    assert _fired(_hits(lots), "units") == [(95, 0, 3), (96, 0, 3), (97, 0, 3)]
 
 
 def test_a_rule_s_odds_are_how_often_it_begins() -> None:

@@ -12,7 +12,6 @@ from nofx_pipelines.features import (
     atan,
     close,
     compute,
-    cross_section,
     exp,
     fill_null,
     is_null,
@@ -25,6 +24,7 @@ from nofx_pipelines.features import (
     where,
 )
 from nofx_pipelines.features.algebra.operators import OPERATORS
+from nofx_pipelines.features.execution import cross_section
 from nofx_pipelines.features.kernel import codes
 from nofx_pipelines.features.kernel.source import _ELEMENTWISE, _STATEFUL
 from nofx_pipelines.features.oracle.brute_force import BRUTE_FORCE

@@ -11,7 +11,7 @@ import pytest
 from nofx_pipelines.config import OnlineConfig
 from nofx_pipelines.features.online.backends import store_of
 from nofx_pipelines.features.online.mapped_store import MappedStore
-from nofx_pipelines.features.online.refresh import differences, newest_vectors, why_not_handed_over
+from nofx_pipelines.features.online.refresh import differences, newest_vectors, why_not_published
 from tests.chain import Chain
 
 
@@ -29,14 +29,14 @@ def test_the_store_holds_the_table_s_newest_rows_bit_for_bit(finished_chain: Cha
         assert found.version == last["version"]
 
 
-def test_a_lost_store_is_handed_over_again(chain: Chain) -> None:
+def test_a_lost_store_is_published_again(chain: Chain) -> None:
     assert chain.stale() == []
     store = store_of(chain.home, chain.universe)
     assert isinstance(store, MappedStore)
     store.path.unlink()
     assert chain.plan()["online_features"].reason == "the online store lacks vectors"
     chain.run()
-    assert why_not_handed_over(chain.lake, chain.home, chain.universe) is None
+    assert why_not_published(chain.lake, chain.home, chain.universe) is None
     assert chain.stale() == []
 
 
@@ -46,7 +46,7 @@ def test_a_server_that_is_away_is_what_is_named(
     pytest.importorskip("redis", reason="pip install redis")
     monkeypatch.setenv("NOFX_REDIS_URL", "redis://127.0.0.1:1/0")
     universe = replace(finished_chain.universe, online=OnlineConfig(backend="redis"))
-    why = why_not_handed_over(finished_chain.lake, finished_chain.home, universe)
+    why = why_not_published(finished_chain.lake, finished_chain.home, universe)
     assert why is not None
     assert "127.0.0.1:1" in why
 
@@ -56,7 +56,7 @@ def test_a_newer_streamed_vector_stays(chain: Chain) -> None:
     store, name = store_of(chain.home, chain.universe), vectors["instrument_id"][0]
     before = store.get([name])
     store.put([name], before.event_time + 60_000_000, before.version, before.names, before.values + 1.0)
-    chain._online_features(chain._stamp("online_features"))
+    chain.compute("online_features", force=True)
     np.testing.assert_array_equal(store.get([name]).values, before.values + 1.0)
     assert differences(chain.lake, chain.home, chain.universe) == []
 

@@ -11,7 +11,7 @@ import talib
 from numpy.typing import NDArray
 
 from nofx_pipelines.features import compute
-from nofx_pipelines.features.sets.ta import TA
+from nofx_pipelines.features.sets.ta import FEATURES as TA
 from tests.features.worlds import YEAR, random_bars, worst
 
 F64 = NDArray[np.float64]

@@ -17,7 +17,7 @@ from nofx_pipelines.errors import FeatureError, IntegrityError
 from nofx_pipelines.features import FeatureSet, close, compute, ema, feature_set, rank, ref, rolling_mean
 from nofx_pipelines.features.execution.generated import Generated, _one_process
 from nofx_pipelines.features.execution.numba_engine import plan_of
-from nofx_pipelines.features.streaming.instrument_state import LANES, Lanes, lanes_of
+from nofx_pipelines.features.streaming.instrument_state import LANES, StateTiles, lanes_of
 from nofx_pipelines.features.streaming.stream import BACK, BACK_OF_FEW, Stream
 from tests.features.worlds import EVERY, YEAR, numbers, random_bars, same_bits, set_of
 
@@ -279,16 +279,16 @@ def test_an_interrupted_moment_waits_for_its_threads(monkeypatch: pytest.MonkeyP
     stream = Stream(set_of(level=rolling_mean(close, 2)), names, bars_per_year=YEAR, threads=2)
     days = moments(bars)
     stream.update(days[0])
-    before, run, done = stream.values(), Lanes._run, []
+    before, run, done = stream.values(), StateTiles._run, []
 
-    def stopped(self: Lanes, frame: NDArray[np.int64]) -> None:
+    def stopped(self: StateTiles, frame: NDArray[np.int64]) -> None:
         if frame is self.frames[0]:
             raise KeyboardInterrupt
         sleep(0.2)
         run(self, frame)
         done.append(frame)
 
-    monkeypatch.setattr(Lanes, "_run", stopped)
+    monkeypatch.setattr(StateTiles, "_run", stopped)
     with pytest.raises(KeyboardInterrupt):
         stream.peek(days[1].filter(pl.col("instrument_id").is_in(before["instrument_id"].to_list())))
     assert len(done) == 1

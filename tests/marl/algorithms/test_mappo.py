@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from nofx_pipelines.errors import ConfigError, DataError
-from nofx_pipelines.marl.algorithms import AgentRow
 from nofx_pipelines.marl.algorithms.mappo import Learner, MappoConfig, advantages, roll_out, surrogate, train
+from nofx_pipelines.marl.algorithms.protocol import AgentRow
 from nofx_pipelines.marl.environment import Step
 from nofx_pipelines.marl.games.speaker_listener import SpeakerListener
 from nofx_pipelines.marl.games.team import Team

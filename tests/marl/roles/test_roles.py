@@ -7,9 +7,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from nofx_pipelines.marl.roles import ROLES
 from nofx_pipelines.marl.roles.role import HOLD, Decision, Outcome, Role, View, top_third
-from tests.marl.worlds import F64, outcome, panel, view
+from tests.marl.worlds import F64, ROLES, outcome, panel, view
 
 PAIRS = list(combinations(ROLES, 2))
 _NAMES = [f"{a.name}-{b.name}" for a, b in PAIRS]

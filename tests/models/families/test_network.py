@@ -13,7 +13,7 @@ from nofx_pipelines.errors import ConfigError, NotEnoughData
 from nofx_pipelines.models.dataset import Dataset
 from nofx_pipelines.models.families.network import NetworkParams, SearchedNetwork, train
 from nofx_pipelines.models.networks.spec import ACTIVATIONS
-from nofx_pipelines.models.networks.training import TrainingConfig
+from nofx_pipelines.models.networks.training_config import TrainingConfig
 from nofx_pipelines.nas.space import LAYER_OPS, SearchSpace
 from nofx_pipelines.registry.onnx_scorer import OnnxScorer
 from nofx_pipelines.search.measures import rank_ic

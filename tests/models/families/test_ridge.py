@@ -52,7 +52,7 @@ def test_files_restore_the_bits_and_hold_no_pickle(data):
 
 def test_weights_are_the_same_bits_whatever_the_number_of_threads():
     code = (
-        "import numpy as np, hashlib; from nofx_pipelines.models import ridge;"
+        "import numpy as np, hashlib; from nofx_pipelines.models.families import ridge;"
         "r = np.random.default_rng(0); x = r.normal(size=(9000, 30));"
         "m = ridge.fit_target(x, r.normal(size=9000), np.ones(9000), ridge.RidgeParams(),"
         " tuple(map(str, range(30))));"

@@ -9,7 +9,8 @@ import torch
 from nofx_pipelines.errors import ModelError, NotEnoughData
 from nofx_pipelines.models.networks.network import Network
 from nofx_pipelines.models.networks.spec import ArchSpec, Node
-from nofx_pipelines.models.networks.training import TrainingConfig, fit, predict
+from nofx_pipelines.models.networks.training import fit, predict
+from nofx_pipelines.models.networks.training_config import TrainingConfig
 
 LINEAR = ArchSpec(
     lookback=1,

@@ -12,7 +12,7 @@ import numpy as np
 
 from nofx_pipelines.models.networks.shapes import total
 from nofx_pipelines.nas.space import Genotype, SearchSpace
-from nofx_pipelines.nas.strategies import Strategy, Told
+from nofx_pipelines.nas.strategies import Observation, Strategy
 
 SPACE = SearchSpace(features=4, lookbacks=(1, 5), widths=(8,), depth=1)
 
@@ -39,11 +39,11 @@ def table() -> dict[Genotype, float]:
 
 def regret(chosen: Strategy, trials: int, seed: int) -> float:
     """(best of the table - best found) / (best of the table - median)."""
-    worth, history = table(), list[Told]()
+    worth, history = table(), list[Observation]()
     for number in range(trials):
         genotype = chosen.propose(SPACE, history, number, seed)
-        history.append(Told(genotype, worth[genotype]))
+        history.append(Observation(genotype, worth[genotype]))
     best = max(worth.values())
-    return (best - max(worth[told.genotype] for told in history)) / (
+    return (best - max(worth[trial.genotype] for trial in history)) / (
         best - float(np.median(list(worth.values())))
     )

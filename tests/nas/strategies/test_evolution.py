@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import wilcoxon
 
 from nofx_pipelines.nas.space import Genotype
-from nofx_pipelines.nas.strategies import Told, strategy
+from nofx_pipelines.nas.strategies import Observation, strategy
 from nofx_pipelines.nas.strategies import evolution as module
 from nofx_pipelines.nas.strategies.evolution import Evolution
 from tests.nas.strategies.table import SPACE, regret, table
@@ -38,8 +38,8 @@ def parents(monkeypatch: pytest.MonkeyPatch) -> list[Genotype]:
     return seen
 
 
-def _history(values: list[float | None]) -> list[Told]:
-    return [Told(genotype, value) for genotype, value in zip(list(table())[1:], values, strict=False)]
+def _history(values: list[float | None]) -> list[Observation]:
+    return [Observation(genotype, value) for genotype, value in zip(list(table())[1:], values, strict=False)]
 
 
 def test_the_oldest_dies_however_good_it_was(parents: list[Genotype]) -> None:
@@ -57,7 +57,7 @@ def test_the_best_of_the_sample_has_the_child(parents: list[Genotype]) -> None:
     for seed in range(400):
         Evolution(population=4, sample=2, start=1).propose(SPACE, history, 4, seed)
     first = parents[:: len(parents) // 400]
-    shares = [first.count(told.genotype) / len(first) for told in history]
+    shares = [first.count(trial.genotype) / len(first) for trial in history]
     assert shares == pytest.approx([3 / 6, 0.0, 2 / 6, 1 / 6], abs=0.08)
 
 

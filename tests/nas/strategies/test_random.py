@@ -7,7 +7,7 @@ from collections import Counter
 from scipy.stats import chisquare
 
 from nofx_pipelines.nas.space import SearchSpace
-from nofx_pipelines.nas.strategies import Told
+from nofx_pipelines.nas.strategies import Observation
 from nofx_pipelines.nas.strategies.random import RandomSearch
 
 SPACE = SearchSpace(features=3, depth=2)
@@ -27,7 +27,7 @@ def test_every_value_is_as_likely_as_the_next() -> None:
 
 
 def test_nothing_is_proposed_twice_while_there_is_more() -> None:
-    history: list[Told] = []
+    history: list[Observation] = []
     for number in range(300):
-        history.append(Told(RandomSearch().propose(SPACE, history, number, 5), 0.0))
-    assert len({told.genotype for told in history}) == 300
+        history.append(Observation(RandomSearch().propose(SPACE, history, number, 5), 0.0))
+    assert len({trial.genotype for trial in history}) == 300

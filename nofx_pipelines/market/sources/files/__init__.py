@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nofx_pipelines.config import SourceConfig
+from nofx_pipelines.market.sources import SourceKind
 
 if TYPE_CHECKING:
     from nofx_pipelines.market.sources.files.description import Description
@@ -27,3 +28,16 @@ def describe(path: Path, *, now: datetime) -> Description:
     from nofx_pipelines.market.sources.files.description import describe as describing
 
     return describing(path, now=now)
+
+
+class Files:
+    """``{ kind = "files", path = "…" }``."""
+
+    def open(
+        self, config: SourceConfig, *, market: str, freq: str, start: date, end: date, now: datetime
+    ) -> FilesSource:
+        """See `open_files`."""
+        return open_files(config, market=market, freq=freq, start=start, end=end, now=now)
+
+
+SOURCE: SourceKind = Files()

@@ -146,7 +146,7 @@ def _zip_parts(path: Path, label: str) -> list[Part]:
             kept="no row of it was used",
             hint="split the archive",
         )
-    found = []
+    inner_parts = []
     for member in sorted(members, key=lambda each: each.filename):
         name = f"{label}!{member.filename}"
         try:
@@ -154,8 +154,8 @@ def _zip_parts(path: Path, label: str) -> list[Part]:
                 head = stream.read(8)
         except CorruptFile:
             head = b"?"  # reading it raises again, where it costs this member only
-        found.append(_part(path, name, member.filename, head))
-    return found
+        inner_parts.append(_part(path, name, member.filename, head))
+    return inner_parts
 
 
 def _ignored(member: zipfile.ZipInfo) -> bool:

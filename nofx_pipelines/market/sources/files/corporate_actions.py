@@ -9,16 +9,15 @@ import polars as pl
 
 from nofx_pipelines.errors import CorruptFile
 from nofx_pipelines.lake.schemas import CORPORATE_ACTIONS, UTC_US
+from nofx_pipelines.market.checks import ACTION_KINDS
 from nofx_pipelines.market.sources.files import rejects
 from nofx_pipelines.market.sources.files.containers import Part
-from nofx_pipelines.market.sources.files.formats.actions import HIKYUU, HIKYUU_NUMBERS
 from nofx_pipelines.market.sources.files.labels import ZONES
-from nofx_pipelines.market.sources.files.layout import Layout
+from nofx_pipelines.market.sources.files.layout import ACTION_COUNTS, Layout
 from nofx_pipelines.market.sources.files.raw import LINE, Head, read_blocks
 from nofx_pipelines.market.sources.files.symbols import resolve
 from nofx_pipelines.market.sources.files.times import wall_clock
 
-KINDS = ("dividend", "bonus", "rights", "split")
 _PER_SHARE = 10 * 10_000
 """hikyuu counts new shares per ten, times 10,000."""
 _YUAN_PER_TEN = 10 * 1_000
@@ -27,7 +26,7 @@ _CURRENCY = {"cn": "CNY", "hk": "HKD"}
 
 
 def read_actions(
-    found: Iterable[tuple[Part, Head, Layout]], *, market: str, source: str, now: datetime
+    files: Iterable[tuple[Part, Head, Layout]], *, market: str, source: str, now: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """``(actions, rejects)``: columns of ``CORPORATE_ACTIONS``, the last row of a key wins.
 
@@ -35,7 +34,7 @@ def read_actions(
     per share: the dividend, or the price of a right. Known, by assumption, when the ex date begins.
     """
     frames, refused = [], [rejects.empty()]
-    for part, head, layout in found:
+    for part, head, layout in files:
         try:
             blocks = list(read_blocks(part, head))
         except CorruptFile as error:
@@ -45,7 +44,7 @@ def read_actions(
             refused.append(rejects.of_lines(block.bad_lines, part.label, source=source, now=now))
             good, bad = _typed(block.frame, layout, market)
             refused.append(rejects.of_rows(bad, block.frame, part.label, source=source, now=now))
-            frames.append(_hikyuu(good) if layout.format == HIKYUU else _own(good))
+            frames.append(_from_counts(good) if layout.counts_per_ten else _own(good))
     empty = pl.DataFrame(schema=CORPORATE_ACTIONS.columns)
     actions = pl.concat([empty, *(_finished(frame, market, source) for frame in frames)])
     unique = actions.unique(list(CORPORATE_ACTIONS.key), keep="last", maintain_order=True)
@@ -54,11 +53,12 @@ def read_actions(
 
 def _typed(frame: pl.DataFrame, layout: Layout, market: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     texts = frame[layout.columns["symbol"]].cast(pl.String).unique().drop_nulls().to_list()
-    found = {text: listing for text in texts if (listing := resolve(text, market=market)) is not None}
-    ids = {text: listing.instrument_id for text, listing in found.items() if listing.market == market}
+    listings = {text: listing for text in texts if (listing := resolve(text, market=market)) is not None}
+    ids = {text: listing.instrument_id for text, listing in listings.items() if listing.market == market}
     symbol = pl.col(layout.columns["symbol"]).cast(pl.String)
     wall, _ = wall_clock(frame[layout.columns["label"]])
-    numbers = [name for name in (*HIKYUU_NUMBERS, "ratio", "cash") if name in layout.columns]
+    numbers = [name for name in (*ACTION_COUNTS, "ratio", "cash") if name in layout.columns]
+    others = [name for name in ("kind", "currency", "announced_on") if name in layout.columns]
     named = (
         symbol.replace_strict(ids, default=None, return_dtype=pl.String) if ids else pl.lit(None, pl.String)
     )
@@ -66,8 +66,8 @@ def _typed(frame: pl.DataFrame, layout: Layout, market: str) -> tuple[pl.DataFra
         LINE,
         named.alias("instrument_id"),
         wall.dt.date().alias("ex_date"),
-        *(pl.col(name).cast(pl.Float64, strict=False) for name in numbers),
-        *(pl.col(name) for name in ("kind", "currency", "announced_on") if name in layout.columns),
+        *(pl.col(layout.columns[name]).cast(pl.Float64, strict=False).alias(name) for name in numbers),
+        *(pl.col(layout.columns[name]).alias(name) for name in others),
         symbol.alias("value"),
     )
     rule = (
@@ -85,16 +85,20 @@ def _typed(frame: pl.DataFrame, layout: Layout, market: str) -> tuple[pl.DataFra
 
 
 def _unusable(layout: Layout, numbers: list[str]) -> pl.Expr:
-    if layout.format == HIKYUU:
+    if layout.counts_per_ten:
         return pl.any_horizontal(
             pl.col(name).is_null() | ~pl.col(name).is_between(0, 1e9) for name in numbers
         )
     absent = pl.all_horizontal(pl.col(name).is_null() for name in numbers)
     wild = pl.any_horizontal(~pl.col(name).is_finite().fill_null(value=True) for name in numbers)
-    return absent | wild | ~pl.col("kind").is_in(KINDS).fill_null(value=False)
+    return (
+        absent
+        | wild
+        | ~pl.col("kind").cast(pl.String, strict=False).is_in(ACTION_KINDS).fill_null(value=False)
+    )
 
 
-def _hikyuu(rows: pl.DataFrame) -> pl.DataFrame:
+def _from_counts(rows: pl.DataFrame) -> pl.DataFrame:
     """One row of hikyuu holds up to three actions; rows of share counts only hold none."""
     nothing = pl.lit(None, dtype=pl.Float64)
     shares = (pl.col("countAsGift") + pl.col("countOfIncreasement")) / _PER_SHARE
@@ -126,7 +130,7 @@ def _own(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _finished(frame: pl.DataFrame, market: str, source: str) -> pl.DataFrame:
     begins = pl.col("ex_date").cast(pl.Datetime("us")).dt.replace_time_zone(ZONES[market])
-    known = begins.dt.convert_time_zone("UTC").cast(UTC_US)
+    ex_date_begins = begins.dt.convert_time_zone("UTC").cast(UTC_US)
     absent = [
         pl.lit(None).cast(dtype).alias(name)
         for name, dtype in CORPORATE_ACTIONS.columns.items()
@@ -135,7 +139,7 @@ def _finished(frame: pl.DataFrame, market: str, source: str) -> pl.DataFrame:
     whole = frame.with_columns(absent).with_columns(
         pl.coalesce(pl.col("currency").cast(pl.String), pl.lit(_CURRENCY.get(market))).alias("currency"),
         pl.lit(source).alias("source"),
-        known.alias("knowledge_time"),
+        ex_date_begins.alias("knowledge_time"),
     )
     if whole.schema["announced_on"] == pl.String:
         whole = whole.with_columns(pl.col("announced_on").str.to_date(strict=False))

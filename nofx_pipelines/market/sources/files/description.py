@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nofx_pipelines.market.sources import Decision
 from nofx_pipelines.market.sources.files.file_decisions import decisions_of
-from nofx_pipelines.market.sources.files.file_index import Opened, open_path
+from nofx_pipelines.market.sources.files.file_index import FileIndex, open_path
 from nofx_pipelines.market.sources.files.spans import first_session, last_session
 
 
@@ -38,24 +38,24 @@ def describe(path: Path, *, now: datetime) -> Description:
     Bare numbers as symbols are read as A-shares (six digits), then as Hong Kong's. Raises
     ``UnrecognisedFile`` for a single file that no reader knows.
     """
-    opened = open_path(path, market=None, freq=None, now=now)
+    index = open_path(path, market=None, freq=None, now=now)
     for market in ("cn", "hk"):
-        if opened.bars:
+        if index.bars:
             break
-        opened = open_path(path, market=market, freq=None, now=now)
-    return Description(decisions_of(opened), _feeds(opened))
+        index = open_path(path, market=market, freq=None, now=now)
+    return Description(decisions_of(index), _feeds(index))
 
 
-def _feeds(opened: Opened) -> list[Feed]:
+def _feeds(index: FileIndex) -> list[Feed]:
     rows: dict[tuple[str, str], int] = {}
     days: dict[tuple[str, str], list[date]] = {}
     names: dict[tuple[str, str], set[str]] = {}
-    for found in opened.bars:
-        seen = found.survey
-        for identifier, held in seen.held.items():
-            key = (held.listing.market, str(seen.freq))
-            rows[key] = rows.get(key, 0) + held.rows
-            days.setdefault(key, []).extend([first_session(seen, held), last_session(seen, held)])
+    for part in index.bars:
+        survey = part.survey
+        for identifier, summary in survey.instruments.items():
+            key = (summary.listing.market, str(survey.freq))
+            rows[key] = rows.get(key, 0) + summary.rows
+            days.setdefault(key, []).extend([first_session(survey, summary), last_session(survey, summary)])
             names.setdefault(key, set()).add(identifier)
     feeds = [Feed(*key, rows[key], len(names[key]), min(days[key]), max(days[key])) for key in rows]
     return sorted(feeds, key=lambda feed: (-feed.rows, feed.market, feed.freq))

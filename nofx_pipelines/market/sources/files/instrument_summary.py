@@ -19,7 +19,7 @@ _LOTS = (10_000, 5_000, 4_000, 2_500, 2_000, 1_500, 1_000, 800, 600, 500, 400, 3
 
 
 @dataclass(frozen=True)
-class Held:
+class InstrumentSummary:
     """One instrument of one part: rows, first and last label as written, what its values show."""
 
     listing: Listing
@@ -32,13 +32,13 @@ class Held:
     last_close: float | None
 
 
-def held_instruments(
+def summarise_instruments(
     rows: pl.DataFrame,
     spans: list[pl.DataFrame],
     listings: dict[str, Listing],
     layout: Layout,
     freq: str | None,
-) -> dict[str, Held]:
+) -> dict[str, InstrumentSummary]:
     """Every instrument met: spans over all its rows, units from those kept for the statistics."""
     if not spans:
         return {}
@@ -50,7 +50,7 @@ def held_instruments(
     )
     traded = rows.filter((pl.col("volume") > 0) & (pl.col("close") > 0))
     by_instrument = traded.partition_by("instrument_id", as_dict=True, include_key=True)
-    held = {}
+    summaries = {}
     for identifier, count, first, last in whole.iter_rows():
         one = by_instrument.get((identifier,), traded.clear())
         listing = listings[identifier]
@@ -59,8 +59,9 @@ def held_instruments(
         lot = FINEST if units.volume_is_quote else _lot(one["volume"] * units.units.volume)
         latest = one.sort("label", "close")["close"]
         last_close = None if latest.is_empty() else float(latest[-1])
-        held[identifier] = Held(listing, count, first, last, units, lot, _step(one["close"]), last_close)
-    return held
+        tick = _step(one["close"])
+        summaries[identifier] = InstrumentSummary(listing, count, first, last, units, lot, tick, last_close)
+    return summaries
 
 
 def _evidence(traded: pl.DataFrame, freq: str | None) -> UnitEvidence:

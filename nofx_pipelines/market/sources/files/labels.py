@@ -115,8 +115,8 @@ def _by_session(rows: pl.DataFrame, market: str, default: Labels) -> tuple[Label
 def _by_rhythm(rows: pl.DataFrame, default: Labels) -> tuple[Labels, str]:
     minute = rows.select((pl.col("label").dt.minute() % 15).alias("minute"), "volume")
     by_minute = minute.group_by("minute").agg(pl.col("volume").median().alias("volume"), pl.len())
-    found = {row[0]: (row[1], row[2]) for row in by_minute.iter_rows()}
-    at_0, at_1 = found.get(0, (None, 0)), found.get(1, (None, 0))
+    volumes = {row[0]: (row[1], row[2]) for row in by_minute.iter_rows()}
+    at_0, at_1 = volumes.get(0, (None, 0)), volumes.get(1, (None, 0))
     if min(at_0[1], at_1[1]) < _QUARTERS_MIN * 4 or not at_0[0] or not at_1[0]:
         return default, f"too few bars to tell; {default} is the convention"
     ratio = at_1[0] / at_0[0]

@@ -28,6 +28,9 @@ NUMBERS = (
 )
 REQUIRED = ("open", "high", "low", "close", "volume")
 TEXTS = ("status", "price_basis", "session_phase", "freq")
+ACTION_COUNTS = ("countAsGift", "countOfIncreasement", "countForSell", "priceForSell", "bonus")
+"""Of corporate actions: hikyuu's numbers per ten shares, in place of a kind with its ratio and cash."""
+ACTION_VALUES = ("kind", "ratio", "cash", "currency", "announced_on")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ class Units:
 class Layout:
     """One format, applied to one file's columns.
 
-    ``columns`` maps ours (``symbol``, ``label``, ``ts_close``, the numbers and texts) to the file's.
+    ``columns`` maps ours (``symbol``, ``label``, ``ts_close``, the numbers and texts) to the file's;
+    ``label`` is the column of times. Of corporate actions: ``symbol``, ``label`` (the ex date), and
+    ``ACTION_COUNTS`` or ``ACTION_VALUES``.
     """
 
     format: str
@@ -70,3 +75,8 @@ class Layout:
     knowledge_lag: timedelta = timedelta(0)
     notes: tuple[tuple[str, str, str], ...] = ()
     """Further decisions: matter, value, evidence."""
+
+    @property
+    def counts_per_ten(self) -> bool:
+        """Whether its corporate actions are hikyuu's counts per ten shares."""
+        return set(ACTION_COUNTS) <= set(self.columns)

@@ -154,8 +154,8 @@ def _since_midnight(at: time) -> pl.Expr:
 
 
 def _with_units(rows: pl.DataFrame, survey: Survey) -> pl.DataFrame:
-    ids = list(survey.held)
-    units = [survey.held[each].units for each in ids]
+    ids = list(survey.instruments)
+    units = [survey.instruments[each].units for each in ids]
     table = pl.DataFrame(
         {
             "instrument_id": ids,
@@ -202,8 +202,8 @@ def _with_status(rows: pl.DataFrame, *, market: str, freq: str) -> pl.DataFrame:
 def _session_prev_close(rows: pl.DataFrame) -> pl.DataFrame:
     """The first bar's ``last_close`` is the session before's close; later bars carry it on."""
     opening = (pl.col("session_phase") == "open_auction") | (pl.col("ts_open") == pl.col("session_opens"))
-    known = pl.when(opening).then("prev_close")
-    first = known.sort_by("ts_open").drop_nulls().first().over("instrument_id", "session_date")
+    at_opening = pl.when(opening).then("prev_close")
+    first = at_opening.sort_by("ts_open").drop_nulls().first().over("instrument_id", "session_date")
     return rows.with_columns(first.alias("prev_close"))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from nofx_pipelines.market.checks import WORDS
 from nofx_pipelines.market.sources.files.layout import NUMBERS, REQUIRED, TEXTS, Layout
 from nofx_pipelines.market.sources.files.raw import LINE
 from nofx_pipelines.market.sources.files.symbols import resolve
@@ -16,11 +17,6 @@ from nofx_pipelines.market.venues import Listing
 PRICES = ("open", "high", "low", "close")
 _RAW = "raw:"
 _MISSING = ("", "null", "none", "na", "n/a", "nan", "-", "--")
-_ALLOWED = {
-    "status": ("traded", "no_trade", "suspended", "halted", "padded", "source_hole"),
-    "price_basis": ("unadjusted", "forward"),
-    "session_phase": ("open_auction", "continuous", "close_auction", "all"),
-}
 TYPED = {
     LINE: pl.Int64(),
     "instrument_id": pl.String(),
@@ -43,21 +39,21 @@ class Symbols:
     layout: Layout
     market: str | None
     fallback: Listing | None = None
-    seen: dict[str, Listing | None] = field(default_factory=dict)
+    by_text: dict[str, Listing | None] = field(default_factory=dict)
 
     def ids(self, texts: Collection[str]) -> dict[str, str]:
         """Identifier by text, for the texts that name something."""
         for text in texts:
-            if text not in self.seen:
+            if text not in self.by_text:
                 layout = self.layout
                 kind, exchange = layout.crypto_kind, layout.exchange
-                self.seen[text] = resolve(text, market=self.market, exchange=exchange, kind=kind)
-        return {text: found.instrument_id for text in texts if (found := self.seen[text]) is not None}
+                self.by_text[text] = resolve(text, market=self.market, exchange=exchange, kind=kind)
+        return {text: listing.instrument_id for text in texts if (listing := self.by_text[text]) is not None}
 
     def listings(self) -> dict[str, Listing]:
         """Every listing met, by identifier."""
-        known = {found.instrument_id: found for found in self.seen.values() if found is not None}
-        return known if self.fallback is None else known | {self.fallback.instrument_id: self.fallback}
+        listings = [*self.by_text.values(), self.fallback]
+        return {listing.instrument_id: listing for listing in listings if listing is not None}
 
 
 def parse(
@@ -125,15 +121,14 @@ def named(frame: pl.DataFrame, layout: Layout, symbols: Symbols) -> pl.Series:
     """Each row's identifier, null where its symbol names nothing."""
     column = layout.columns.get("symbol")
     if column is None:
-        known = symbols.fallback.instrument_id if symbols.fallback is not None else None
-        return pl.Series("instrument_id", [known], dtype=pl.String).new_from_index(0, frame.height)
+        name = symbols.fallback.instrument_id if symbols.fallback is not None else None
+        return pl.Series("instrument_id", [name], dtype=pl.String).new_from_index(0, frame.height)
     text = frame[column].cast(pl.String, strict=False).str.strip_chars()
     if frame.schema[column].is_integer():
         # a code stored as a number lost its leading zeros
         text = text.str.zfill(6 if symbols.market == "cn" else 5)
     ids = symbols.ids(text.drop_nulls().unique().sort().to_list())
-    found = text.replace_strict(ids or {"": None}, default=None, return_dtype=pl.String)
-    return found.alias("instrument_id")
+    return text.replace_strict(ids or {"": None}, default=None, return_dtype=pl.String).alias("instrument_id")
 
 
 def _time_columns(layout: Layout, frame: pl.DataFrame) -> list[pl.Series]:
@@ -224,7 +219,7 @@ def _text_checks(layout: Layout) -> list[_Check]:
             ~pl.col(name).is_in(allowed),
             pl.col(name),
         )
-        for name, allowed in _ALLOWED.items()
+        for name, allowed in WORDS.items()
         if name in layout.columns
     ]
 

@@ -39,7 +39,7 @@ class Head:
             return self.columns
         return tuple(f"column_{i}" for i in range(len(self.rows[0]) if self.rows else 0))
 
-    def seen(self) -> str:
+    def columns_text(self) -> str:
         """The columns as a person reads them in a message."""
         if self.columns is not None:
             return ", ".join(name[:40] for name in self.columns[:40])
@@ -161,8 +161,8 @@ def _split(frame: pl.DataFrame, bad: list[BadLine], head: Head) -> RawBlock:
         split = [_cells(text, head.separator) for text in quoted["text"]]
         cells = pl.concat([cells, quoted.with_columns(pl.Series("cells", split, dtype=pl.List(pl.String)))])
     fits = pl.col("cells").list.len() == len(names)
-    for line, text, found in cells.filter(~fits).select(LINE, "text", pl.col("cells").list.len()).iter_rows():
-        reason = f"{found} cells where the header has {len(names)}"
+    for line, text, width in cells.filter(~fits).select(LINE, "text", pl.col("cells").list.len()).iter_rows():
+        reason = f"{width} cells where the header has {len(names)}"
         bad.append(BadLine(line, "ragged_row", reason, text.rstrip("\r")))
     columns = [pl.col("cells").list.get(i).str.strip_chars().alias(name) for i, name in enumerate(names)]
     return RawBlock(cells.filter(fits).select(LINE, *columns).sort(LINE), bad)

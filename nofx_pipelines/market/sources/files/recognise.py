@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from nofx_pipelines.market.sources.files.formats import actions, binance, czsc, futu, hikyuu, own, tushare
+from collections.abc import Sequence
+
+from nofx_pipelines.market.sources.files.formats import Format, load_formats
 from nofx_pipelines.market.sources.files.layout import Layout
 from nofx_pipelines.market.sources.files.raw import Head
 
-_FORMATS = (actions, futu, tushare, hikyuu, czsc, binance, own)
-"""The particular before the general."""
 
-KNOWN = (
-    "Futu candles, Tushare daily, hikyuu daily and corporate actions, Binance klines, czsc bars, "
-    "and CSV, Parquet or feather with instrument_id or symbol, ts_open or ts_close or session_date "
-    "(or timestamp), open, high, low, close, volume"
-)
+def recognise(head: Head, formats: Sequence[Format] | None = None) -> Layout | None:
+    """The layout by the first of ``formats`` (the built-in ones) that knows the columns, None if none does.
 
-
-def recognise(head: Head) -> Layout | None:
-    """The first format that knows the columns, ``None`` if none does.
+    Raises ``PluginError`` when a plug-in among them fails on this file.
 
     >>> recognise(Head("a.csv", ("timestamp", "open", "high", "low", "close", "volume"), ())).format
     'ohlcv'
     """
     if not head.rows and head.columns is None:
         return None
-    return next((layout for each in _FORMATS if (layout := each.recognise(head)) is not None), None)
+    formats = load_formats() if formats is None else formats
+    return next((layout for each in formats if (layout := each.recognise(head)) is not None), None)
 
 
-def closest(head: Head) -> str:
+def known_formats(formats: Sequence[Format]) -> str:
+    """What the formats read, as a sentence.
+
+    >>> "Futu candles, Tushare daily, hikyuu daily" in known_formats(load_formats())
+    True
+    """
+    *others, last = [each.title for each in formats]
+    return f"{', '.join(others)}, and {last}"
+
+
+def closest(head: Head, formats: Sequence[Format]) -> str:
     """What the nearest format lacks, for the message about a file that none knows."""
-    seen = {name.lower() for name in head.names}
+    names = {name.lower() for name in head.names}
+    described = [each for each in formats if each.columns]
     lacking = {
-        each.NAME: [name for name in each.COLUMNS if name.lower() not in seen]
-        for each in (futu, tushare, hikyuu, czsc, own)
+        each.name: [column for column in each.columns if column.lower() not in names] for each in described
     }
-    name = min(lacking, key=lambda each: (len(lacking[each]), each != own.NAME))
+    general = described[-1].name
+    name = min(lacking, key=lambda each: (len(lacking[each]), each != general))
     return f"the nearest format, {name}, needs {', '.join(lacking[name])} too" if lacking[name] else ""

@@ -43,13 +43,13 @@ def of_rows(bad: pl.DataFrame, raw: pl.DataFrame, label: str, *, source: str, no
     joined = bad.sort(LINE).join(printable(raw), on=LINE, how="left", maintain_order="left", suffix="__raw")
     names = raw.columns[1:]
     cells = joined.select(pl.col(name if name not in bad.columns else f"{name}__raw") for name in names)
-    found = bad.sort(LINE).select(LINE, "instrument_id", "rule", "reason", "value").iter_rows()
+    refusals = bad.sort(LINE).select(LINE, "instrument_id", "rule", "reason", "value").iter_rows()
     return _frame(
         [
             _row(
                 label, line, instrument, rule, reason, value, dict(zip(names, row, strict=True)), source, now
             )
-            for (line, instrument, rule, reason, value), row in zip(found, cells.iter_rows(), strict=True)
+            for (line, instrument, rule, reason, value), row in zip(refusals, cells.iter_rows(), strict=True)
         ]
     )
 

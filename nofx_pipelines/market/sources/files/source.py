@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -15,7 +15,8 @@ from nofx_pipelines.market.sources import Decision, SourceBatch
 from nofx_pipelines.market.sources.files import rejects
 from nofx_pipelines.market.sources.files.corporate_actions import read_actions
 from nofx_pipelines.market.sources.files.file_decisions import decisions_of
-from nofx_pipelines.market.sources.files.file_index import SOURCE, Found, Opened, digest, open_path
+from nofx_pipelines.market.sources.files.file_index import NAME, FileIndex, IndexedPart, digest, open_path
+from nofx_pipelines.market.sources.files.formats import format_versions, load_formats
 from nofx_pipelines.market.sources.files.listings import instruments_of
 from nofx_pipelines.market.sources.files.normalise import COLUMNS, to_bars
 from nofx_pipelines.market.sources.files.spans import first_session, last_session
@@ -39,21 +40,29 @@ class _Slice:
 class FilesSource:
     """Bars from CSV, Parquet and feather files; see ``open_files``."""
 
-    name = SOURCE
+    name = NAME
 
     def __init__(
-        self, opened: Opened, *, market: str, freq: str, start: date, end: date, now: datetime
+        self,
+        index: FileIndex,
+        *,
+        market: str,
+        freq: str,
+        start: date,
+        end: date,
+        now: datetime,
+        format_versions: Sequence[str] = (),
     ) -> None:
-        self._opened = opened
+        self._index = index
+        self._format_versions = format_versions
         self._market, self._freq = market, freq
         self._start, self._end, self._now = start, end, now
-        found, refused = read_actions(opened.actions, market=market, source=SOURCE, now=now)
-        self._actions = found
-        self._rejects = pl.concat([opened.rejects(now), refused])
+        self._actions, bad_actions = read_actions(index.actions, market=market, source=NAME, now=now)
+        self._rejects = pl.concat([index.rejects(now), bad_actions])
 
     def instruments(self) -> pl.DataFrame:
         """One row an instrument, columns of ``INSTRUMENTS``."""
-        return instruments_of(self._opened.bars)
+        return instruments_of(self._index.bars)
 
     def corporate_actions(self) -> pl.DataFrame:
         """Actions of the files that hold some, columns of ``CORPORATE_ACTIONS``."""
@@ -64,40 +73,44 @@ class FilesSource:
         return {}
 
     def fingerprint(self) -> str:
-        """SHA-256 over the files' names and bytes, and the market and frequency asked of them.
+        """SHA-256 over the files' names and bytes, the market and frequency asked, and the formats named.
 
         The span is left out: a session's bars do not depend on it, and an open feed's end moves daily.
         """
-        asked = [self._market, self._freq]
-        files = [part for file in self._opened.files for part in (str(file), digest(file))]
+        asked = [self._market, self._freq, *self._format_versions]
+        files = [part for file in self._index.files for part in (str(file), digest(file))]
         return text_hash([*asked, *files])
 
     def span(self) -> tuple[date, date]:
         """``[first session, last session + 1 day)`` of what the files hold."""
-        each = [(found.survey, held) for found in self._opened.bars for held in found.survey.held.values()]
+        each = [
+            (part.survey, summary)
+            for part in self._index.bars
+            for summary in part.survey.instruments.values()
+        ]
         last = max(last_session(*one) for one in each)
         return min(first_session(*one) for one in each), last + timedelta(days=1)
 
     def decisions(self) -> list[Decision]:
         """What was recognised in each file, and what was left out."""
-        return decisions_of(self._opened)
+        return decisions_of(self._index)
 
     def batches(self, start: date, end: date) -> Iterator[SourceBatch]:
         """Rejects, then bars of ``[start, end)`` by instrument and time, about ``MAX_BATCH_ROWS`` a batch."""
         if self._rejects.height:
             yield SourceBatch(pl.DataFrame(schema=COLUMNS), self._rejects)
-        for part in self._slices(max(start, self._start), min(end, self._end)):
-            bars = [self._bars(found, part) for found in self._opened.bars if _overlaps(found, part)]
+        for piece in self._slices(max(start, self._start), min(end, self._end)):
+            bars = [self._bars(part, piece) for part in self._index.bars if _overlaps(part, piece)]
             if bars and (whole := pl.concat(bars)).height:
                 yield SourceBatch(whole.sort(_ORDER), rejects.empty())
 
     def _slices(self, start: date, end: date) -> Iterator[_Slice]:
         rows: dict[str, int] = {}
         spans: dict[str, tuple[date, date]] = {}
-        for found in self._opened.bars:
-            for identifier, held in found.survey.held.items():
-                rows[identifier] = rows.get(identifier, 0) + held.rows
-                first, last = first_session(found.survey, held), last_session(found.survey, held)
+        for part in self._index.bars:
+            for identifier, summary in part.survey.instruments.items():
+                rows[identifier] = rows.get(identifier, 0) + summary.rows
+                first, last = first_session(part.survey, summary), last_session(part.survey, summary)
                 before = spans.get(identifier, (first, last))
                 spans[identifier] = min(first, before[0]), max(last, before[1])
         group: list[str] = []
@@ -109,15 +122,15 @@ class FilesSource:
         if group:
             yield from _by_time(group, rows, spans, start, end)
 
-    def _bars(self, found: Found, part: _Slice) -> pl.DataFrame:
+    def _bars(self, part: IndexedPart, piece: _Slice) -> pl.DataFrame:
         """One part's bars of a slice."""
-        from_label = datetime.combine(part.start, time()) - _MARGIN
-        to_label = datetime.combine(part.end, time()) + _MARGIN
+        from_label = datetime.combine(piece.start, time()) - _MARGIN
+        to_label = datetime.combine(piece.end, time()) + _MARGIN
         near = pl.col("label").is_between(from_label, to_label, closed="left")
         asked = pl.col("freq").fill_null(self._freq) == self._freq
         try:
-            kept = [
-                rows.filter(near & asked) for rows in blocks_of(found.survey, found.symbols, part.instruments)
+            blocks = [
+                rows.filter(near & asked) for rows in blocks_of(part.survey, part.symbols, piece.instruments)
             ]
         except CorruptFile as error:
             raise CorruptFile(
@@ -125,11 +138,11 @@ class FilesSource:
                 kept="bars of other files",
                 hint="run again once the file is no longer being written",
             ) from error
-        if not kept or (rows := pl.concat(kept)).is_empty():
+        if not blocks or (rows := pl.concat(blocks)).is_empty():
             return pl.DataFrame(schema=COLUMNS)
-        revision = digest(found.survey.part.path)
-        bars = to_bars(rows, found.survey, freq=self._freq, source=SOURCE, source_rev=revision, now=self._now)
-        return bars.filter(pl.col("session_date").is_between(part.start, part.end, closed="left"))
+        revision = digest(part.survey.part.path)
+        bars = to_bars(rows, part.survey, freq=self._freq, source=NAME, source_rev=revision, now=self._now)
+        return bars.filter(pl.col("session_date").is_between(piece.start, piece.end, closed="left"))
 
 
 def open_files(
@@ -138,7 +151,8 @@ def open_files(
     """Recognise and survey what lies under ``config.path``; delivers the sessions in ``[start, end)`` only.
 
     Raises ``ConfigError`` without a path, ``UnrecognisedFile`` for a single file that no reader knows,
-    ``DataError`` when nothing under the path can be used.
+    ``DataError`` when nothing under the path can be used, ``PluginError`` for one of ``config.formats``
+    that does not load. Where one fails on a file, that file is left out with the reason.
     """
     if config.path is None:
         raise ConfigError(
@@ -146,18 +160,22 @@ def open_files(
             kept="nothing was opened",
             hint=f'path = "bars.csv.gz" under [[markets.{market}.{freq}.sources]]',
         )
-    opened = open_path(config.path, market=market, freq=freq, now=now)
-    if not opened.bars:
-        raise _nothing_usable(opened, market, freq)
-    return FilesSource(opened, market=market, freq=freq, start=start, end=end, now=now)
+    formats = load_formats(config.formats, config.plugins)
+    versions = format_versions(config.formats, config.plugins)
+    index = open_path(config.path, market=market, freq=freq, now=now, formats=formats)
+    if not index.bars:
+        raise _nothing_usable(index, market, freq)
+    return FilesSource(
+        index, market=market, freq=freq, start=start, end=end, now=now, format_versions=versions
+    )
 
 
-def _nothing_usable(opened: Opened, market: str, freq: str) -> DataError:
-    why = [f"{each.subject}: {each.value} ({each.evidence})" for each in opened.left_out[:5]]
-    counts = opened.rejects(datetime.min)["rule"].value_counts(sort=True).head(3).rows()
+def _nothing_usable(index: FileIndex, market: str, freq: str) -> DataError:
+    why = [f"{each.subject}: {each.value} ({each.evidence})" for each in index.left_out[:5]]
+    counts = index.rejects(datetime.min)["rule"].value_counts(sort=True).head(3).rows()
     why += [f"{count} rows {rule}" for rule, count in counts]
     return DataError(
-        f"{opened.path}: no {freq} bars of {market} in {len(opened.files)} files; " + "; ".join(why),
+        f"{index.path}: no {freq} bars of {market} in {len(index.files)} files; " + "; ".join(why),
         kept="nothing was written",
         hint="ask for the market and frequency that the files hold, or mend them",
     )
@@ -179,11 +197,11 @@ def _by_time(
         first = until
 
 
-def _overlaps(found: Found, part: _Slice) -> bool:
-    held = found.survey.held
+def _overlaps(part: IndexedPart, piece: _Slice) -> bool:
+    instruments = part.survey.instruments
     return any(
-        each in held
-        and first_session(found.survey, held[each]) < part.end
-        and last_session(found.survey, held[each]) >= part.start
-        for each in part.instruments
+        each in instruments
+        and first_session(part.survey, instruments[each]) < piece.end
+        and last_session(part.survey, instruments[each]) >= piece.start
+        for each in piece.instruments
     )

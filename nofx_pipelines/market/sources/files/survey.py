@@ -10,7 +10,7 @@ import polars as pl
 
 from nofx_pipelines.market.sources.files import labels, rejects
 from nofx_pipelines.market.sources.files.containers import Part
-from nofx_pipelines.market.sources.files.instrument_summary import Held, held_instruments
+from nofx_pipelines.market.sources.files.instrument_summary import InstrumentSummary, summarise_instruments
 from nofx_pipelines.market.sources.files.labels import Verdict
 from nofx_pipelines.market.sources.files.layout import Labels, Layout
 from nofx_pipelines.market.sources.files.parse import Symbols, named, parse
@@ -21,7 +21,7 @@ _EVIDENCE_ROWS = 4_000_000
 """Rows whose values are kept for the statistics; counts and spans are over all rows."""
 MAX_REJECTS = 100_000
 """Rejects a part is listed with one by one; further ones are counted in one."""
-_KEPT = ("instrument_id", "label", "label_close", "aware", "close", "volume", "amount")
+_EVIDENCE_COLUMNS = ("instrument_id", "label", "label_close", "aware", "close", "volume", "amount")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Survey:
     part: Part
     head: Head
     layout: Layout
-    held: dict[str, Held]
+    instruments: dict[str, InstrumentSummary]
     freq: str | None
     labels: Labels
     labels_evidence: str
@@ -49,19 +49,19 @@ class Survey:
     @property
     def rows(self) -> int:
         """Rows that can be used."""
-        return sum(each.rows for each in self.held.values())
+        return sum(each.rows for each in self.instruments.values())
 
     @property
     def markets(self) -> list[str]:
         """The markets of its instruments."""
-        return sorted({each.listing.market for each in self.held.values()})
+        return sorted({each.listing.market for each in self.instruments.values()})
 
 
 @dataclass
 class _Pass:
     """What accumulates over the blocks of one pass."""
 
-    kept: list[pl.DataFrame] = field(default_factory=list)
+    evidence: list[pl.DataFrame] = field(default_factory=list)
     spans: list[pl.DataFrame] = field(default_factory=list)
     rejected: list[pl.DataFrame] = field(default_factory=list)
     other_freqs: dict[str, int] = field(default_factory=dict)
@@ -86,23 +86,23 @@ def survey(
     ``freq`` is the frequency asked for, taken where the rows cannot tell theirs.
     Raises ``CorruptFile`` when it cannot be read to its end.
     """
-    found = _read(part, head, layout, symbols, freq, source=source, now=now, zoned=None)
-    aware = sum(int(span["aware"].sum()) for span in found.spans)
-    naive = sum(int(span["rows"].sum()) for span in found.spans) - aware
+    tally = _read(part, head, layout, symbols, freq, source=source, now=now, zoned=None)
+    aware = sum(int(span["aware"].sum()) for span in tally.spans)
+    naive = sum(int(span["rows"].sum()) for span in tally.spans) - aware
     zoned = aware >= naive if aware and naive else None
     if zoned is not None:
-        found = _read(part, head, layout, symbols, freq, source=source, now=now, zoned=zoned)
-    rejected = pl.concat([rejects.empty(), *found.rejected])
-    rows = pl.concat(found.kept) if found.kept else _nothing()
-    return _conclude(part, head, layout, symbols, rows, found, rejected, freq=freq, zoned=zoned)
+        tally = _read(part, head, layout, symbols, freq, source=source, now=now, zoned=zoned)
+    rejected = pl.concat([rejects.empty(), *tally.rejected])
+    rows = pl.concat(tally.evidence) if tally.evidence else _nothing()
+    return _conclude(part, head, layout, symbols, rows, tally, rejected, freq=freq, zoned=zoned)
 
 
 def blocks_of(survey: Survey, symbols: Symbols, instruments: Collection[str]) -> Iterator[pl.DataFrame]:
     """The part's usable rows of ``instruments`` again, typed, block by block."""
     for block in read_blocks(survey.part, survey.head):
-        wanted = named(block.frame, survey.layout, symbols).is_in(instruments)
-        if wanted.any():
-            rows = block.frame.filter(wanted)
+        asked = named(block.frame, survey.layout, symbols).is_in(instruments)
+        if asked.any():
+            rows = block.frame.filter(asked)
             yield parse(rows, survey.layout, symbols, zoned=survey.zoned)[0]
 
 
@@ -117,49 +117,49 @@ def _read(
     now: datetime,
     zoned: bool | None,
 ) -> _Pass:
-    found = _Pass()
+    tally = _Pass()
     for block in read_blocks(part, head):
         bad = None
         if block.frame.height:
             good, bad = parse(block.frame, layout, symbols, zoned=zoned)
-            _gather(found, _of_freq(found, good, freq))
-        _list_rejects(found, block, bad, part.label, source=source, now=now)
-    if found.unlisted:
-        reason = f"{found.unlisted:,} further rows or lines cannot be used"
-        found.rejected.append(rejects.of_file(part.label, "many_rejects", reason, source=source, now=now))
-    return found
+            _gather(tally, _of_freq(tally, good, freq))
+        _list_rejects(tally, block, bad, part.label, source=source, now=now)
+    if tally.unlisted:
+        reason = f"{tally.unlisted:,} further rows or lines cannot be used"
+        tally.rejected.append(rejects.of_file(part.label, "many_rejects", reason, source=source, now=now))
+    return tally
 
 
 def _list_rejects(
-    found: _Pass, block: RawBlock, bad: pl.DataFrame | None, label: str, *, source: str, now: datetime
+    tally: _Pass, block: RawBlock, bad: pl.DataFrame | None, label: str, *, source: str, now: datetime
 ) -> None:
     """Rejects one by one until the part has ``MAX_REJECTS`` of them; counted from there on."""
-    lines = block.bad_lines[: MAX_REJECTS - found.listed]
-    found.rejected.append(rejects.of_lines(lines, label, source=source, now=now))
-    found.listed += len(lines)
-    found.unlisted += len(block.bad_lines) - len(lines)
+    lines = block.bad_lines[: MAX_REJECTS - tally.listed]
+    tally.rejected.append(rejects.of_lines(lines, label, source=source, now=now))
+    tally.listed += len(lines)
+    tally.unlisted += len(block.bad_lines) - len(lines)
     if bad is not None and bad.height:
-        rows = bad.head(MAX_REJECTS - found.listed)
-        found.rejected.append(rejects.of_rows(rows, block.frame, label, source=source, now=now))
-        found.listed += rows.height
-        found.unlisted += bad.height - rows.height
+        rows = bad.head(MAX_REJECTS - tally.listed)
+        tally.rejected.append(rejects.of_rows(rows, block.frame, label, source=source, now=now))
+        tally.listed += rows.height
+        tally.unlisted += bad.height - rows.height
 
 
-def _of_freq(found: _Pass, rows: pl.DataFrame, freq: str | None) -> pl.DataFrame:
+def _of_freq(tally: _Pass, rows: pl.DataFrame, freq: str | None) -> pl.DataFrame:
     """The rows that a ``freq`` column does not give to another frequency."""
     if freq is None or rows["freq"].null_count() == rows.height:
         return rows
-    found.named_freq = rows["freq"].null_count() == 0
+    tally.named_freq = rows["freq"].null_count() == 0
     other = rows.filter(pl.col("freq") != freq)
     for name, count in other.group_by("freq").len().sort("freq").iter_rows():
-        found.other_freqs[name] = found.other_freqs.get(name, 0) + count
+        tally.other_freqs[name] = tally.other_freqs.get(name, 0) + count
     return rows.filter(pl.col("freq").fill_null(freq) == freq)
 
 
-def _gather(found: _Pass, rows: pl.DataFrame) -> None:
+def _gather(tally: _Pass, rows: pl.DataFrame) -> None:
     if rows.is_empty():
         return
-    found.spans.append(
+    tally.spans.append(
         rows.group_by("instrument_id").agg(
             pl.len().alias("rows"),
             pl.col("label").min().alias("first"),
@@ -167,9 +167,9 @@ def _gather(found: _Pass, rows: pl.DataFrame) -> None:
             pl.col("aware").sum().alias("aware"),
         )
     )
-    if found.size < _EVIDENCE_ROWS:
-        found.kept.append(rows.select(_KEPT))
-        found.size += rows.height
+    if tally.size < _EVIDENCE_ROWS:
+        tally.evidence.append(rows.select(_EVIDENCE_COLUMNS))
+        tally.size += rows.height
 
 
 def _nothing() -> pl.DataFrame:
@@ -192,41 +192,41 @@ def _conclude(
     layout: Layout,
     symbols: Symbols,
     rows: pl.DataFrame,
-    found: _Pass,
+    tally: _Pass,
     rejected: pl.DataFrame,
     *,
     freq: str | None,
     zoned: bool | None,
 ) -> Survey:
     listings = symbols.listings()
-    seen_freq = _freq(rows, found, freq) or freq
+    actual_freq = _freq(rows, tally, freq) or freq
     market = _market(rows, listings) or symbols.market or "crypto"
     zone = _zone(rows, market, layout)
-    if rows.is_empty() or seen_freq is None:
+    if rows.is_empty() or actual_freq is None:
         which, evidence = layout.labels or layout.labels_default, "no rows"
     else:
         local = _local(rows, zone.value, market)
-        which, evidence = labels.infer_labels(local, market=market, freq=seen_freq, layout=layout)
-    held = held_instruments(rows, found.spans, listings, layout, seen_freq)
+        which, evidence = labels.infer_labels(local, market=market, freq=actual_freq, layout=layout)
+    instruments = summarise_instruments(rows, tally.spans, listings, layout, actual_freq)
     return Survey(
         part,
         head,
         layout,
-        held,
-        seen_freq,
+        instruments,
+        actual_freq,
         which,
         evidence,
         zone,
-        _basis(rows, layout, held),
+        _basis(rows, layout, instruments),
         zoned,
         rejected,
-        found.other_freqs,
+        tally.other_freqs,
     )
 
 
-def _freq(rows: pl.DataFrame, found: _Pass, asked: str | None) -> str | None:
+def _freq(rows: pl.DataFrame, tally: _Pass, asked: str | None) -> str | None:
     """By a ``freq`` column, else by the bars' length where both ends are known, else by the gaps."""
-    if asked is not None and found.named_freq and rows.height:
+    if asked is not None and tally.named_freq and rows.height:
         return asked
     lengths = (rows["label_close"] - rows["label"]).drop_nulls().dt.total_seconds(fractional=True).round(0)
     if lengths.len():
@@ -255,11 +255,11 @@ def _local(rows: pl.DataFrame, zone: str, market: str) -> pl.DataFrame:
     return rows.with_columns(stamps.dt.convert_time_zone(labels.ZONES[market]).dt.replace_time_zone(None))
 
 
-def _basis(rows: pl.DataFrame, layout: Layout, held: dict[str, Held]) -> Verdict:
+def _basis(rows: pl.DataFrame, layout: Layout, instruments: dict[str, InstrumentSummary]) -> Verdict:
     if "price_basis" in layout.columns:
         return Verdict("as each row says", f"column {layout.columns['price_basis']}")
-    if layout.basis_from_ticks and held:
-        on_tick = all(each.tick >= 0.01 for each in held.values())
+    if layout.basis_from_ticks and instruments:
+        on_tick = all(each.tick >= 0.01 for each in instruments.values())
         if on_tick:
             return Verdict("unadjusted", "every price lies on the tick of 0.01")
         return Verdict("forward", "prices lie off the tick of 0.01: adjusted after the fact")

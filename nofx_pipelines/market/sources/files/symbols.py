@@ -70,11 +70,11 @@ def from_file_name(
     """
     for name in reversed(re.split(r"[!/\\]", label)):
         try:
-            found = _from_stem(name.upper(), market, exchange, kind)
+            instrument = _from_stem(name.upper(), market, exchange, kind)
         except DataError:
             continue
-        if found:
-            return found
+        if instrument:
+            return instrument
     return None
 
 
@@ -137,8 +137,8 @@ def _crypto(base: str, quote: str, exchange: str, kind: str) -> Listing:
 def _from_stem(stem: str, market: str | None, exchange: str, kind: str) -> Listing | None:
     for pattern in (_CN_SUFFIXED, _CN_PREFIXED, _HK_PREFIXED, _HK_SUFFIXED):
         guarded = re.search(rf"(?<![A-Z0-9]){pattern.pattern}(?![0-9])", stem)
-        if guarded and (found := _stock(guarded[0], market)):
-            return found
+        if guarded and (instrument := _stock(guarded[0], market)):
+            return instrument
     words = [word for word in re.split(r"[^A-Z0-9]+", stem) if word]
     if market in ("cn", "hk"):
         sizes = (6,) if market == "cn" else (4, 5)
@@ -146,7 +146,9 @@ def _from_stem(stem: str, market: str | None, exchange: str, kind: str) -> Listi
         return _stock(bare[0], market) if bare else None
     exchange = next((word for word in words if word in _VENUES), exchange)
     kind = "PERP" if _PERPETUAL_WORDS & set(words) else kind
-    pairs = [found for word in words if len(word) >= 5 and (found := _split_pair(word, exchange, kind))]
+    pairs = [
+        instrument for word in words if len(word) >= 5 and (instrument := _split_pair(word, exchange, kind))
+    ]
     if pairs:
         return pairs[0]
     for base, after in zip(words, [*words[1:], ""], strict=True):

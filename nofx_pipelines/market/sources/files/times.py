@@ -57,9 +57,9 @@ def _of_text(text: pl.Series) -> _Read:
     for rest_of, read in ((_is_digits, _of_digits), (_is_text, _of_writing)):
         rest = (wall.is_null() & rest_of(text)).fill_null(value=False)
         if rest.any():
-            found, zoned = read(text.filter(rest))
+            values, zoned = read(text.filter(rest))
             at = rest.arg_true()
-            wall, aware = wall.scatter(at, found), aware.scatter(at, zoned)
+            wall, aware = wall.scatter(at, values), aware.scatter(at, zoned)
     return wall, aware
 
 
@@ -114,8 +114,8 @@ def _written(text: pl.Series) -> pl.Series:
     for layout in _LAYOUTS:
         rest = wall.is_null()
         if rest.any():
-            found = text.filter(rest).str.to_datetime(layout, strict=False, time_unit="us")
-            wall = wall.scatter(rest.arg_true(), found)
+            values = text.filter(rest).str.to_datetime(layout, strict=False, time_unit="us")
+            wall = wall.scatter(rest.arg_true(), values)
     return wall
 
 

@@ -117,7 +117,7 @@ class _Units:
 
 def _units(found) -> list[_Units]:
     """Units as decided: random amounts may by chance look like thousands of the currency."""
-    held = found.source._opened.bars[0].survey.held
+    held = found.source._index.bars[0].survey.instruments
     return [_Units(name, each.units.units.volume, each.units.units.amount) for name, each in held.items()]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from nofx_pipelines.market.sources.files.formats import Format
 from nofx_pipelines.market.sources.files.layout import REQUIRED, Layout
 from nofx_pipelines.market.sources.files.raw import Head
 
-NAME = "binance_klines"
-OURS = (
+_OURS = (
     "label",
     "open",
     "high",
@@ -38,26 +38,35 @@ _ALIASES = {
 _SYMBOL_NAMES = ("instrument_id", "symbol", "pair")
 
 
-def recognise(head: Head) -> Layout | None:
-    """Twelve numbers whose seventh is the first plus the bar, or Binance's own header."""
-    if head.columns is None:
-        columns = dict(zip(OURS, head.names, strict=False)) if _looks_like_kline(head) else None
-        futures = False
-    else:
-        columns, futures = _by_header(head)
-    if columns is None:
-        return None
-    value, evidence = ("PERP", "its header is that of the futures archives") if futures else ("SPOT", "")
-    return Layout(
-        NAME,
-        columns,
-        labels="start",
-        naive_zone="UTC",
-        exchange="BINANCE",
-        crypto_kind=value,
-        knowledge_lag=timedelta(seconds=1),
-        notes=(("kind", value, evidence),) if futures else (),
-    )
+class Binance:
+    """Klines of Binance's archives and its API."""
+
+    name = "binance_klines"
+    title = "Binance klines"
+    columns = ()
+    """The archives of spot have no header."""
+    rank = 60
+
+    def recognise(self, head: Head) -> Layout | None:
+        """Twelve numbers whose seventh is the first plus the bar, or Binance's own header."""
+        if head.columns is None:
+            columns = dict(zip(_OURS, head.names, strict=False)) if _looks_like_kline(head) else None
+            futures = False
+        else:
+            columns, futures = _by_header(head)
+        if columns is None:
+            return None
+        value, evidence = ("PERP", "its header is that of the futures archives") if futures else ("SPOT", "")
+        return Layout(
+            self.name,
+            columns,
+            labels="start",
+            naive_zone="UTC",
+            exchange="BINANCE",
+            crypto_kind=value,
+            knowledge_lag=timedelta(seconds=1),
+            notes=(("kind", value, evidence),) if futures else (),
+        )
 
 
 def _looks_like_kline(head: Head) -> bool:
@@ -71,8 +80,8 @@ def _by_header(head: Head) -> tuple[dict[str, str] | None, bool]:
     names = {re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"): name for name in head.names}
     columns: dict[str, str] = {name: names[name] for name in REQUIRED if name in names}
     for ours, aliases in _ALIASES.items():
-        if found := next((names[alias] for alias in aliases if alias in names), None):
-            columns[ours] = found
+        if column := next((names[alias] for alias in aliases if alias in names), None):
+            columns[ours] = column
     if not {"label", "ts_close", *REQUIRED} <= set(columns):
         return None, False
     for name in _SYMBOL_NAMES:
@@ -80,3 +89,6 @@ def _by_header(head: Head) -> tuple[dict[str, str] | None, bool]:
             columns["symbol"] = names[name]
             break
     return columns, {"quote_volume", "count", "taker_buy_volume"} <= set(names)
+
+
+FORMAT: Format = Binance()

@@ -1,0 +1,148 @@
+"""The files of a home's folder ``plugins`` as modules of a package of that home's own.
+
+A file called ``json.py`` shadows nothing, and two homes do not meet. Files are compiled from their text at
+every load: a changed file is another module at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.abc
+import importlib.util
+import linecache
+import sys
+import types
+from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+
+from nofx_pipelines import code_version
+
+
+def _package_of(folder: Path) -> str:
+    return f"nofx_plugins_{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
+
+
+def file_of(folder: Path, module: str) -> Path | None:
+    """The file of a module in the folder; None where there is none or it lies outside."""
+    base = folder.resolve() / module.replace(".", "/")
+    for file in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
+        if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
+            return file
+    return None
+
+
+class _FromText(SourceFileLoader):
+    """Compiles from the text at every load: cached bytecode is told apart by whole seconds only."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        path = self.get_filename(fullname)
+        code: types.CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+class _HomeFinder(importlib.abc.MetaPathFinder):
+    """Finds the modules of homes' packages; their folders by the package's name."""
+
+    folders: dict[str, Path]
+
+    def __init__(self) -> None:
+        self.folders = {}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, inner = fullname.partition(".")
+        folder = self.folders.get(package)
+        if folder is None:
+            return None
+        if not inner:
+            spec = ModuleSpec(fullname, None, is_package=True)
+            spec.submodule_search_locations = [str(folder)]
+            return spec
+        file = file_of(folder, inner)
+        if file is None:
+            return None
+        return importlib.util.spec_from_file_location(
+            fullname,
+            file,
+            loader=_FromText(fullname, str(file)),
+            submodule_search_locations=[str(file.parent)] if file.name == "__init__.py" else None,
+        )
+
+
+_FINDER = _HomeFinder()
+_LOADED: dict[str, str] = {}
+"""The digest of the sources that a home's module was loaded from."""
+
+
+def home_module(folder: Path, module: str) -> types.ModuleType:
+    """The module of a home's file, loaded again when its sources or those that it imports have changed."""
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.append(_FINDER)
+    package = _package_of(folder)
+    _FINDER.folders[package] = folder.resolve()
+    full, digest = f"{package}.{module}", home_digest(folder, module)
+    if _LOADED.get(full) != digest:
+        for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
+            del sys.modules[name]
+            _LOADED.pop(name, None)
+        linecache.checkcache()
+    loaded = importlib.import_module(full)
+    _LOADED[full] = digest
+    return loaded
+
+
+def home_digest(folder: Path, module: str) -> str:
+    """Hash of a home's file, of the files beside it that it imports, and of what they import from ours."""
+    sources, ours = _home_sources(folder, module)
+    sha = hashlib.sha256()
+    for name in sorted(sources):
+        sha.update(f"{name}\n".encode())
+        sha.update(hashlib.sha256(sources[name]).digest())
+    sha.update(code_version.code_version(ours).encode() if ours else b"")
+    return sha.hexdigest()[:12]
+
+
+def _home_sources(folder: Path, module: str) -> tuple[dict[str, bytes], list[str]]:
+    """The texts of a home's module and of those below it, and the modules of ours that they import."""
+    sources: dict[str, bytes] = {}
+    ours: set[str] = set()
+    queue = [module]
+    while queue:
+        name = queue.pop()
+        file = file_of(folder, name)
+        if name in sources or file is None:
+            continue
+        sources[name] = file.read_bytes()
+        package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        for data in sorted(file.parent.glob("*.toml")):
+            sources[f"{name}/{data.name}"] = data.read_bytes()
+        for target in _imported(sources[name], package):
+            if target.startswith("."):
+                queue.append(target[1:])
+            elif target.split(".")[0] == code_version.PACKAGE and code_version.exists(target):
+                ours.add(target)
+    return sources, sorted(ours)
+
+
+def _imported(text: bytes, package: str) -> Iterable[str]:
+    """Dotted names that a module's text imports, wherever they stand; a home's own begin with a dot."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return  # it will not import either, and says so then
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1] if package else []
+                base = ".".join([*filter(None, parents), *filter(None, [node.module])])
+                yield f".{base}"
+                yield from (f".{base}.{alias.name}" if base else f".{alias.name}" for alias in node.names)
+            else:
+                yield node.module or ""
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)

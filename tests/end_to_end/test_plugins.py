@@ -1,0 +1,256 @@
+"""One home that brings a member of every kind: `nofx run` uses each, reports it, and sees it change.
+
+The members are those that ``nofx new`` writes, which are the recipes of CONTRIBUTING.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from nofx_pipelines import plugins
+from nofx_pipelines.cli.new import write_skeleton
+from nofx_pipelines.config import Config, SourceConfig
+from nofx_pipelines.config_file import load_config
+from nofx_pipelines.graph import STAGES
+from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.market.inbox import with_inbox
+from nofx_pipelines.market.sources import open_source
+from nofx_pipelines.plan import plan_feed, plan_universe
+from nofx_pipelines.registry.tracking import Tracker
+from tests.end_to_end.conftest import command
+
+pytestmark = pytest.mark.xdist_group("plugins")
+
+START, CHANGES, END = date(2024, 1, 1), date(2025, 4, 1), date(2025, 6, 1)
+"""The source delivers up to the second date, files in a broker's format what comes after."""
+NAMES = {kind: f"my_{kind}:{of.attribute}" for kind, of in plugins.KINDS.items()}
+TOML = f"""
+[markets.cn.1d]
+start = {START}
+end = {END}
+sources = [
+  {{ kind = "{NAMES["sources"]}", options = {{ path = "bars.jsonl" }} }},
+  {{ kind = "files", path = "PATH", formats = ["{NAMES["formats"]}"] }},
+]
+
+[universes.mine]
+market = "cn"
+freq = "1d"
+features = ["technical", "{NAMES["features"]}"]
+families = ["ridge", "{NAMES["families"]}", "network"]
+labels = {{ kind = "{NAMES["labels"]}" }}
+folds = {{ count = 3 }}
+search = {{ trials = 3, sampler = "{NAMES["samplers"]}" }}
+nas = {{ trials = 2, epochs = 1, rows = 500, lookback = 3, strategy = "{NAMES["strategies"]}" }}
+anomaly = {{ detectors = ["robust_z", "rules", "{NAMES["detectors"]}"] }}
+gates = {{ resamples = 200, use = ["net_sharpe", "leak_check", "{NAMES["gates"]}"] }}
+
+[universes.mine.marl]
+algorithm = "{NAMES["algorithms"]}"
+task = "{NAMES["tasks"]}"
+roles = ["trend_follower", "{NAMES["roles"]}", "risk_manager"]
+rewards = ["role", "{NAMES["rewards"]}"]
+iterations = 2
+envs = 4
+window = 20
+seeds = [7]
+"""
+FIRST_STALE = {
+    "features": "features",
+    "labels": "labels",
+    "detectors": "anomaly_scores",
+    "families": "hpo_study",
+    "samplers": "hpo_study",
+    "strategies": "nas_search",
+    "algorithms": "marl_training",
+    "roles": "marl_training",
+    "tasks": "marl_training",
+    "rewards": "marl_training",
+    "gates": "champion",
+}
+"""The first stage that runs a kind's member; sources and formats are the ingestion's."""
+
+
+def write_data(home: Path) -> None:
+    """Bars of the simulator as a vendor's lines and as a broker's statements."""
+    source = open_source(
+        SourceConfig(kind="simulated", instruments=8),
+        market="cn",
+        freq="1d",
+        start=START,
+        end=END,
+        now=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    bars = pl.concat([batch.bars for batch in source.batches(START, END)])
+    bars = bars.filter(pl.col("status") == "traded").sort("session_date", "instrument_id")
+    day = pl.col("session_date").dt.to_string()
+    numbers = ("open", "high", "low", "close", "volume", "amount")
+    early = bars.filter(pl.col("session_date") < CHANGES)
+    early.select(pl.col("instrument_id").alias("id"), day.alias("day"), *numbers).write_ndjson(
+        home / plugins.FOLDER / "bars.jsonl"
+    )
+    late = bars.filter(pl.col("session_date") >= CHANGES).select(
+        pl.col("instrument_id").alias("Ticker"),
+        day.alias("Trade Day"),
+        pl.col("open").alias("Open Px"),
+        pl.col("high").alias("High Px"),
+        pl.col("low").alias("Low Px"),
+        pl.col("close").alias("Last Px"),
+        (pl.col("volume") / 100).alias("Lots"),
+        pl.col("amount").alias("Turnover"),
+    )
+    (home / "statements").mkdir()
+    late.write_csv(home / "statements" / "harbour.csv")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The home after its first run, and what the run said; read it, do not change it."""
+    home = tmp_path_factory.mktemp("plugged")
+    for kind in plugins.KINDS:
+        write_skeleton(home, kind, f"my_{kind}")
+    write_data(home)
+    (home / "nofx.toml").write_text(TOML.replace("PATH", str(home / "statements")))
+    return home, command(home)("run").stdout
+
+
+@pytest.fixture
+def home(ran: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    copy = tmp_path / "home"
+    shutil.copytree(ran[0], copy)
+    toml = copy / "nofx.toml"
+    toml.write_text(toml.read_text().replace(str(ran[0]), str(copy)))
+    return copy
+
+
+def rows(home: Path, name: str, scope: str = "mine") -> pl.DataFrame:
+    return Lake(home / "lake").table(scope, name).scan().collect()
+
+
+def test_every_member_did_its_work(ran: tuple[Path, str]) -> None:
+    home, said = ran
+    assert "failed" not in said
+    bars = rows(home, "bars").group_by("source").agg(pl.col("session_date").min()).sort("session_date")
+    assert bars["source"].to_list() == [NAMES["sources"], "files"]
+    assert bars["session_date"][1] == CHANGES
+    assert {"my_features_momentum_10", "my_features_volume_surge"} <= set(rows(home, "features").columns)
+    assert {"my_features_momentum_10"} <= set(rows(home, "training_set").columns)
+    assert rows(home, "labels")["barrier"].null_count() == rows(home, "labels").height
+    assert NAMES["detectors"] in set(rows(home, "anomaly_scores")["detector"])
+    assert set(rows(home, "hpo_trials")["family"]) == {NAMES["families"]}
+    tried = {json.loads(text)["strategy"] for text in rows(home, "nas_trials")["params"]}
+    assert tried == {NAMES["strategies"]}
+    assert set(rows(home, "gates")["gate"]) == {"net_sharpe", "leak_check", NAMES["gates"]}
+    assert set(rows(home, "marl_history")["agent"]) == {"trend_follower", "my_roles", "risk_manager"}
+    training = rows(home, "marl_teams").row(0, named=True)
+    settings = json.loads(training["training"])
+    assert training["algorithm"] == NAMES["algorithms"]
+    assert (settings["task"], settings["rewards"]) == (NAMES["tasks"], ["role", NAMES["rewards"]])
+    assert settings["roles"] == ["trend_follower", NAMES["roles"], "risk_manager"]
+
+
+def test_the_report_names_every_plug_in_and_the_hash_of_its_sources(ran: tuple[Path, str]) -> None:
+    home, _ = ran
+    page = (home / "report" / "index.html").read_text()
+    for kind, name in NAMES.items():
+        assert name in page
+        assert plugins.find(kind, name, home / plugins.FOLDER).digest() in page
+
+
+def test_lineage_names_what_made_a_model(ran: tuple[Path, str]) -> None:
+    home, _ = ran
+    folder = home / plugins.FOLDER
+    tracker = Tracker(home)
+    models = tracker.models()
+    signal = tracker.load("nofx-signal-mine@champion").tags
+    agents = tracker.load(f"nofx-agents-mine/{models.filter(name='nofx-agents-mine')['version'][0]}").tags
+    recorded = json.loads(signal["nofx.plugins"])
+    assert plugins.find("features", NAMES["features"], folder).digest() in recorded.values()
+    team = json.loads(agents["nofx.plugins"])
+    for kind in ("algorithms", "tasks", "roles", "rewards"):
+        assert plugins.find(kind, NAMES[kind], folder).digest() in team.values()
+
+
+def stale(config: Config) -> dict[str, str]:
+    """The stages that are not fresh, ingestion included, and why."""
+    lake, now = Lake(config.lake), datetime.now(UTC)
+    feed, universe = config.feeds["cn", "1d"], config.universes["mine"]
+    span = {"start": START, "end": END, "now": now}
+    fed = plan_feed(lake, config, with_inbox(feed, config.home, now), **span)
+    states = plan_universe(lake, feed, universe, feed_fresh=fed.fresh, **span)
+    return {state.stage: state.reason for state in (fed, *states) if not state.fresh}
+
+
+def test_nothing_is_stale_and_a_changed_member_makes_stale_what_runs_it_and_what_follows(home: Path) -> None:
+    config = load_config(home)
+    assert stale(config) == {}
+    for kind in plugins.KINDS:
+        file = home / plugins.FOLDER / f"my_{kind}.py"
+        text = file.read_text()
+        file.write_text(text + "\n# another thought\n")
+        moved = stale(load_config(home))
+        file.write_text(text)
+        first = FIRST_STALE.get(kind)
+        if first is None:
+            assert set(moved) == {"source_bars_1d", *STAGES}, kind
+            continue
+        assert moved[first].startswith("code or settings changed"), (kind, moved)
+        follows = {name for name, stage in STAGES.items() if first in {above.name for above in stage.above()}}
+        assert {first} <= set(moved) <= {first, *follows}, kind
+        assert "source_bars_1d" not in moved
+    assert stale(load_config(home)) == {}
+
+
+def test_status_says_so_too(home: Path) -> None:
+    assert f"0 of {1 + len(STAGES)} stages are not fresh" in command(home)("status").stdout
+    file = home / plugins.FOLDER / "my_gates.py"
+    file.write_text(file.read_text() + "\n# another thought\n")
+    said = command(home)("status").stdout
+    line = next(line for line in said.splitlines() if line.startswith("mine/champion"))
+    assert "code or settings changed" in line
+    doctor = command(home)("doctor").stdout
+    assert f"plug-in {NAMES['gates']}" in doctor
+    assert "champion (code or settings changed)" in doctor
+
+
+def test_a_member_that_raises_names_itself_and_stops_nothing_else(home: Path) -> None:
+    detector = home / plugins.FOLDER / "my_detectors.py"
+    detector.write_text(detector.read_text() + "\n\nraise RuntimeError('out of order')\n")
+    gate = home / plugins.FOLDER / "my_gates.py"
+    gate.write_text(gate.read_text() + "\n# another thought\n")
+    done = command(home)("run", check=False)
+    assert done.returncode == 1
+    failed = next(line for line in done.stdout.splitlines() if line.startswith("mine/anomaly_scores"))
+    assert f"plug-in '{NAMES['detectors']}' (detector, {detector})" in done.stdout
+    assert "raised RuntimeError when importing it: out of order" in failed
+    assert "other universes and stages go on" in failed
+    # the gate's stage ran in the same run
+    assert any(line.split()[0] == "mine/champion" for line in done.stdout.splitlines() if line.strip())
+    assert "champion" not in stale(load_config(home))
+    assert "anomaly_scores" in stale(load_config(home))
+
+
+def test_reproduce_refuses_another_plug_in_than_the_recorded_one(home: Path) -> None:
+    model = "nofx-agents-mine/1"
+    assert "the same weights, byte for byte" in command(home)("reproduce", model).stdout
+    file = home / plugins.FOLDER / "my_roles.py"
+    file.write_text(file.read_text() + "\n# another thought\n")
+    refused = command(home)("reproduce", model, check=False)
+    assert refused.returncode == 2
+    assert NAMES["roles"] in refused.stderr
+
+
+def test_an_unknown_name_stops_the_run_before_anything_is_read(home: Path) -> None:
+    toml = home / "nofx.toml"
+    toml.write_text(toml.read_text().replace(NAMES["gates"], "no_such_gate"))
+    refused = command(home)("run", check=False)
+    assert refused.returncode == 2
+    assert "'no_such_gate'" in refused.stderr
+    assert "known are deflated_sharpe, fold_share, leak_check" in refused.stderr

@@ -1,0 +1,201 @@
+"""Members by name: built-in, a home's file, an installed module, an announced one; each refusal by name."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import pytest
+
+from nofx_pipelines import plugins
+from nofx_pipelines.errors import ConfigError, DataError, PluginError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "home" / "plugins"
+    made.mkdir(parents=True)
+    return made
+
+
+def announce(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str, str]) -> None:
+    made = EntryPoints(EntryPoint(name, value, group) for group, name, value in points)
+    monkeypatch.setattr(
+        "nofx_pipelines.plugins.reference.entry_points", lambda group: made.select(group=group)
+    )
+
+
+def test_a_file_of_the_home_goes_before_an_installed_module(folder: Path) -> None:
+    (folder / "json.py").write_text("GATE = 'mine'\n")
+    reference = plugins.find("gates", "json:GATE", folder)
+    assert (reference.origin, reference.load()) == ("home", "mine")
+    import json
+
+    assert json.loads("[1]") == [1]  # nothing was shadowed
+    assert plugins.find("gates", "json:loads").origin == "installed"
+    assert plugins.load("gates", "json:loads") is json.loads
+
+
+def test_two_homes_do_not_meet(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").write_text(f"GATE = {name!r}\n")
+    assert [plugins.load("gates", "mine:GATE", tmp_path / n) for n in ("a", "b", "a")] == ["a", "b", "a"]
+
+
+def test_a_changed_file_is_another_module_at_once(folder: Path) -> None:
+    file = folder / "mine.py"
+    file.write_text("from . import part\nGATE = part.X\n")
+    (folder / "part.py").write_text("X = 1\n")
+    reference = plugins.find("gates", "mine:GATE", folder)
+    before = reference.digest()
+    assert reference.load() == 1
+    (folder / "part.py").write_text("X = 2\n")  # of the same length within the same second
+    assert reference.load() == 2
+    assert reference.digest() != before
+    (folder / "unrelated.py").write_text("Y = 1\n")
+    (folder / "part.py").write_text("X = 1\n")
+    assert reference.digest() == before
+
+
+def test_what_a_plug_in_imports_from_ours_is_part_of_its_hash(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "mine.py").write_text("def f():\n    from nofx_pipelines.errors import NofxError\n\nGATE = f\n")
+    reference = plugins.find("gates", "mine:GATE", folder)
+    before = reference.digest()
+    monkeypatch.setattr("nofx_pipelines.code_version.code_version", lambda modules: ",".join(modules))
+    assert reference.digest() != before
+
+
+def test_an_installed_module_s_own_package_is_part_of_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "someones_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "gates.py").write_text("from someones_package.parts import X\n\nGATE = X\n")
+    (package / "parts.py").write_text("X = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    from nofx_pipelines import code_version
+
+    reference = plugins.find("gates", "someones_package.gates:GATE")
+    before = reference.digest()
+    assert reference.load() == 1
+    (package / "parts.py").write_text("X = 2\n")
+    for function in (code_version.closure, code_version._imports, code_version._source_hash):
+        function.cache_clear()
+    assert reference.digest() != before
+    for name in [module for module in sys.modules if module.startswith("someones_package")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import nothing_of_that_name\n", "raised ModuleNotFoundError when importing it: No module named"),
+        ("1 / 0\n", "raised ZeroDivisionError when importing it: division by zero"),
+        ("def broken(:\n", "raised SyntaxError when importing it"),
+        ("OTHER = 1\n", "has no 'GATE'; it has OTHER"),
+        ("import part\nGATE = part.X\n", "imports part, a file beside it: write `from . import part`"),
+        (
+            "class G:\n    name = 'net_sharpe'\n\nGATE = G()\n",
+            "calls itself 'net_sharpe', which is a built-in gate",
+        ),
+    ],
+)
+def test_a_plug_in_that_cannot_be_used_is_named(folder: Path, text: str, says: str) -> None:
+    (folder / "mine.py").write_text(text)
+    (folder / "part.py").write_text("X = 1\n")
+    reference = plugins.find("gates", "mine:GATE", folder)
+    with pytest.raises(PluginError) as caught:
+        reference.load()
+    assert says in str(caught.value)
+    assert f"plug-in 'mine:GATE' (gate, {folder / 'mine.py'})" in str(caught.value)
+    assert "other universes and stages go on" in str(caught.value)
+
+
+def test_a_mended_plug_in_loads_after_it_was_refused(folder: Path) -> None:
+    (folder / "mine.py").write_text("1 / 0\n")
+    reference = plugins.find("gates", "mine:GATE", folder)
+    with pytest.raises(PluginError):
+        reference.load()
+    (folder / "mine.py").write_text("GATE = 5\n")
+    assert reference.load() == 5
+
+
+@pytest.mark.parametrize("kind", plugins.KINDS)
+def test_an_unknown_name_is_refused_with_the_known_ones(kind: str, folder: Path) -> None:
+    (folder / "mine.py").write_text(f"{plugins.KINDS[kind].attribute} = 1\n")
+    for name in ("nothing_of_that_name", "absent_module_x:MEMBER", "a:b:c", "../x:Y", "os.nothing:Y"):
+        with pytest.raises(ConfigError) as caught:
+            plugins.find(kind, name, folder)
+        said = str(caught.value)
+        assert name in said
+        assert all(known in said for known in plugins.builtin_names(kind))
+        assert f"mine:{plugins.KINDS[kind].attribute}" in said
+
+
+def test_a_file_outside_the_folder_is_not_reached(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.py").write_text("GATE = 1\n")
+    (folder / "linked.py").symlink_to(tmp_path / "secret.py")
+    with pytest.raises(ConfigError, match="no module linked is installed"):
+        plugins.find("gates", "linked:GATE", folder)
+
+
+def test_an_announced_member_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    announce(monkeypatch, ("nofx_pipelines.gates", "turnover", "json:loads"))
+    reference = plugins.find("gates", "turnover")
+    assert (reference.origin, reference.module) == ("installed", "json")
+    assert "turnover" in plugins.known_names("gates")
+    with pytest.raises(ConfigError, match="'turnover' is none of this installation's"):
+        plugins.find("roles", "turnover")
+
+
+def test_an_announced_member_named_like_a_built_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    announce(
+        monkeypatch,
+        ("nofx_pipelines.gates", "net_sharpe", "json:loads"),
+        ("nofx_pipelines.families", "lightgbm", "json:loads"),
+    )
+    assert plugins.find("gates", "net_sharpe").origin == "built-in"
+    assert [point.value for point in plugins.refused_members("gates")] == ["json:loads"]
+    assert plugins.find("families", "lightgbm").name == "gbdt"
+    assert plugins.announced_members("families") == []
+
+
+def test_a_name_that_two_packages_announce_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    announce(
+        monkeypatch,
+        ("nofx_pipelines.gates", "mine", "json:loads"),
+        ("nofx_pipelines.gates", "mine", "os:sep"),
+    )
+    with pytest.raises(ConfigError, match="announced by several installed packages: json:loads and os:sep"):
+        plugins.find("gates", "mine")
+
+
+def test_nothing_is_imported_before_it_is_used(folder: Path) -> None:
+    (folder / "mine.py").write_text("raise SystemExit('imported')\n")
+    reference = plugins.find("gates", "mine:GATE", folder)
+    reference.digest()
+    assert plugins.known_names("gates", folder)
+    assert plugins.home_files(folder) == [folder / "mine.py"]
+
+
+def test_a_built_in_s_own_error_is_not_wrapped() -> None:
+    reference = plugins.find("gates", "net_sharpe")
+    with pytest.raises(ZeroDivisionError), reference.guard("judging"):
+        raise ZeroDivisionError
+
+
+def test_an_error_of_ours_that_a_plug_in_raises_names_it_too(folder: Path) -> None:
+    (folder / "mine.py").write_text("GATE = 1\n")
+    reference = plugins.find("gates", "mine:GATE", folder)
+    with (
+        pytest.raises(PluginError, match="raised DataError when judging: no such rows"),
+        reference.guard("judging"),
+    ):
+        raise DataError("no such rows")
+    with pytest.raises(DataError), reference.guard("judging", passing=(DataError,)):
+        raise DataError("no such rows")
