@@ -20,7 +20,7 @@ RETURN_BLOCKS = 250
 def rank_ic(score: Array, data: Dataset) -> float:
     """Mean over timestamps of the rank IC across instruments; below five instruments, of that over time.
 
-    What ``models.metrics`` computes in Polars, here in NumPy for small arrays; zero where it is undefined.
+    What ``evaluation.metrics`` computes in Polars, here in NumPy for small arrays; zero where it is undefined.
     """
     time_code, instrument = _codes(data.ts_close), _codes(data.instrument_id)
     crossed = instrument.max() + 1 >= MIN_CROSS_SECTION
@@ -60,7 +60,7 @@ def active_returns(score: Array, data: Dataset) -> Array:
     """``[T]``: what the portfolio earned over each timestamp's label horizon, less the passive one.
 
     The passive portfolio holds every instrument at equal weight (below five, cash), as in
-    ``models.evaluation``.
+    ``evaluation.evaluate``.
     """
     scores, earned = _matrix(score, data), _matrix(np.expm1(data.y), data)
     alike = 1.0 if scores.shape[1] >= MIN_CROSS_SECTION else -1.0

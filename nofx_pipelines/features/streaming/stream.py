@@ -53,7 +53,7 @@ class Stream:
     ``instruments`` may grow by what `update` brings. Rows of all instruments of one ``ts_close`` belong
     into one call where features look across them. A bar at or before an instrument's last one (any
     instrument's, where features look across them) is a late or a corrected one: everything from the
-    checkpoint before it is computed again (`late`), as if it had come in time. With few instruments and
+    checkpoint before it is computed again (`late_bars`), as if it had come in time. With few instruments and
     features that look at one of them, a kernel of the set's own is compiled in the background into
     ``kernels`` (``$NOFX_HOME/kernels`` where that is set) and takes over when it is ready. With many, a
     moment is computed by up to ``threads``, all cores by default; their number changes no bit.
@@ -245,7 +245,7 @@ class Stream:
 
     def statistics(self) -> pl.DataFrame:
         """Of every feature: rows it needs, values so far, when the last, errors of its Python functions and
-        the last of them; of the stream the time a row took. `costs.costs` measures each feature by itself.
+        the last of them; of the stream the time a row took. `feature_costs.costs` measures each feature by itself.
         """
         had = self.lanes.values > 0
         mean = self._took_ns / self._rows / 1e3 if self._rows else None
