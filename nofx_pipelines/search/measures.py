@@ -20,7 +20,7 @@ RETURN_BLOCKS = 250
 def rank_ic(score: Array, data: Dataset) -> float:
     """Mean over timestamps of the rank IC across instruments; below five instruments, of that over time.
 
-    What ``evaluation.metrics`` computes in Polars, here in NumPy for small arrays; zero where it is undefined.
+    What ``evaluation.metrics`` computes in Polars, in NumPy for small arrays; zero where it is undefined.
     """
     time_code, instrument = _codes(data.ts_close), _codes(data.instrument_id)
     crossed = instrument.max() + 1 >= MIN_CROSS_SECTION

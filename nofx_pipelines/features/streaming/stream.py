@@ -245,7 +245,7 @@ class Stream:
 
     def statistics(self) -> pl.DataFrame:
         """Of every feature: rows it needs, values so far, when the last, errors of its Python functions and
-        the last of them; of the stream the time a row took. `feature_costs.costs` measures each feature by itself.
+        the last of them; of the stream the time a row took. `feature_costs.costs` measures each by itself.
         """
         had = self.lanes.values > 0
         mean = self._took_ns / self._rows / 1e3 if self._rows else None
