@@ -14,15 +14,11 @@ FLOATS = (torch.float32, torch.float64)
 
 
 def require_protocol(reference: Reference, member: object, methods: Sequence[str]) -> None:
-    """Refuse a member that is a class, has no name, or lacks one of ``methods``."""
-    if isinstance(member, type):
-        raise reference.refuse(f"is the class {member.__name__}; assign an instance: {member.__name__}()")
+    """Refuse a member that is a class, lacks one of ``methods``, or has no name."""
+    reference.require(member, *methods)
     name = getattr(member, "name", None)
     if not isinstance(name, str) or not name:
         raise reference.refuse(f"has the name {name!r}; a name is a text")
-    for method in methods:
-        if not callable(getattr(member, method, None)):
-            raise reference.refuse(f"has no method {method!r}")
 
 
 def require_tensor(

@@ -81,6 +81,17 @@ class Reference:
             return home_module(self.folder, self.module)
         return importlib.import_module(self.module)
 
+    def require(self, member: object, *methods: str) -> None:
+        """Refuse a class in an instance's place, and a member that lacks one of ``methods``.
+
+        A method is named with its parameters, as the message shows it: ``judge(evidence, config)``.
+        """
+        if isinstance(member, type):
+            raise self.refuse(f"is the class {member.__name__}: assign an instance, {member.__name__}()")
+        for method in methods:
+            if not callable(getattr(member, method.partition("(")[0], None)):
+                raise self.refuse(f"has no method {method}")
+
     def refuse(self, problem: str) -> PluginError:
         """The error that names this member."""
         return PluginError(

@@ -199,3 +199,26 @@ def test_an_error_of_ours_that_a_plug_in_raises_names_it_too(folder: Path) -> No
         raise DataError("no such rows")
     with pytest.raises(DataError), reference.guard("judging", passing=(DataError,)):
         raise DataError("no such rows")
+
+
+class Judge:
+    """What a gate needs, and no more."""
+
+    def judge(self, evidence: object, config: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("member", "says"),
+    [
+        (Judge, r"is the class Judge: assign an instance, Judge\(\)"),
+        (3, r"has no method judge\(evidence, config\)"),
+        (type("Named", (), {"judge": "no method"})(), r"has no method judge\(evidence, config\)"),
+    ],
+)
+def test_what_lacks_a_method_is_refused(folder: Path, member: object, says: str) -> None:
+    (folder / "mine.py").write_text("GATE = 1\n")
+    reference = plugins.find("gates", "mine:GATE", folder)
+    reference.require(Judge(), "judge(evidence, config)")
+    with pytest.raises(PluginError, match=says):
+        reference.require(member, "judge(evidence, config)")

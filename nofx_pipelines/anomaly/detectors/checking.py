@@ -33,10 +33,9 @@ class NamedDetector:
     @classmethod
     def of(cls, source: Source, member: Any) -> NamedDetector:
         """The member with its shape checked; PluginError where it is no detector."""
-        if isinstance(member, type):
-            raise source.refuse(f"is the class {member.__name__}: assign an instance, {member.__name__}()")
+        source.require(member, "fit(bars, reference, seed)")
         with source.guard("asking for its statistics"):
-            statistics, fit = getattr(member, "statistics", None), getattr(member, "fit", None)
+            statistics = getattr(member, "statistics", None)
         if not (isinstance(statistics, tuple) and statistics):
             raise source.refuse(f"needs statistics, a tuple of Statistic; it has {statistics!r}")
         strange = [item for item in statistics if not isinstance(item, Statistic)]
@@ -45,8 +44,6 @@ class NamedDetector:
         names = [statistic.name for statistic in statistics]
         if len({*names}) < len(names):
             raise source.refuse(f"has two statistics of one name: {', '.join(names)}")
-        if not callable(fit):
-            raise source.refuse("has no method fit(bars, reference, seed)")
         return cls(source, member, statistics)
 
     @property

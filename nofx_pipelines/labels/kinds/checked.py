@@ -26,10 +26,7 @@ class CheckedLabel:
     def load(cls, reference: Reference) -> CheckedLabel:
         """The kind of a reference; PluginError where it is none."""
         member = reference.load()
-        if isinstance(member, type):
-            raise reference.refuse(f"is a class: write {reference.attribute} = {member.__name__}()")
-        if not callable(getattr(member, "label", None)):
-            raise reference.refuse(f"is a {type(member).__name__} without label(bars, config)")
+        reference.require(member, "label(bars, config)")
         return cls(reference, member)
 
     @property

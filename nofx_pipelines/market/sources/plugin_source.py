@@ -59,8 +59,7 @@ def open_plugin(
     Raises ``PluginError`` where it does not load, raises, or what it opens is no source.
     """
     kind: SourceKind = reference.load()
-    if not callable(getattr(kind, "open", None)):
-        raise reference.refuse("is no source: it lacks open(config, *, market, freq, start, end, now)")
+    reference.require(kind, "open(config, *, market, freq, start, end, now)")
     with reference.guard("opening it"):
         source = kind.open(config, market=market, freq=freq, start=start, end=end, now=now)
         lacking = [name for name in _METHODS if not callable(getattr(source, name, None))]

@@ -140,11 +140,7 @@ class GuardedFamily:
 
 def guarded_family(reference: Reference, member: Any) -> GuardedFamily:
     """The plug-in's family behind its checks; PluginError where it lacks what a family offers."""
-    if isinstance(member, type):
-        raise reference.refuse(f"is a class: assign an instance, {reference.attribute} = {member.__name__}()")
-    missing = [name for name in ("space", "fit", "restore") if not callable(getattr(member, name, None))]
-    if missing:
-        raise reference.refuse(f"is no model family: it lacks {', '.join(f'{name}()' for name in missing)}")
+    reference.require(member, "space()", "fit(data, params, seed, device)", "restore(files)")
     if not isinstance(getattr(member, "name", None), str):
         raise reference.refuse("has no name: a model family has one, a str")
     libraries = getattr(member, "libraries", None)

@@ -84,10 +84,7 @@ def strategy(name: str, folder: Path | None = None) -> CheckedStrategy:
     """
     reference = plugins.find("strategies", name, folder)
     member = reference.load()
-    if isinstance(member, type):
-        raise reference.refuse(f"is a class: assign an instance, {reference.attribute} = {member.__name__}()")
-    if not callable(getattr(member, "propose", None)):
-        raise reference.refuse("is no search strategy: it lacks propose(space, history, number, seed)")
+    reference.require(member, "propose(space, history, number, seed)")
     return CheckedStrategy(reference, member)
 
 

@@ -22,10 +22,7 @@ class CheckedGate:
     def load(cls, reference: Reference) -> CheckedGate:
         """The gate of a reference; PluginError where it is none."""
         member = reference.load()
-        if isinstance(member, type):
-            raise reference.refuse(f"is a class: write {reference.attribute} = {member.__name__}()")
-        if not callable(getattr(member, "judge", None)):
-            raise reference.refuse(f"is a {type(member).__name__} without judge(evidence, config)")
+        reference.require(member, "judge(evidence, config)")
         return cls(reference, member)
 
     @property

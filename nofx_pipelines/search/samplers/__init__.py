@@ -87,10 +87,7 @@ def sampler(name: str, folder: Path | None = None) -> CheckedSampler:
     """
     reference = plugins.find("samplers", name, folder)
     member = reference.load()
-    if isinstance(member, type):
-        raise reference.refuse(f"is a class: assign an instance, {reference.attribute} = {member.__name__}()")
-    if not callable(getattr(member, "propose", None)):
-        raise reference.refuse("is no sampler: it lacks propose(space, history, number, seed)")
+    reference.require(member, "propose(space, history, number, seed)")
     return CheckedSampler(reference, member)
 
 

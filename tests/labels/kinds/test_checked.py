@@ -79,11 +79,11 @@ def test_what_are_no_labels_is_refused_by_name(tmp_path: Path, answer: str, says
     ("text", "says"),
     [
         ("import nowhere_to_be_found", "raised ModuleNotFoundError when importing it"),
-        ("LABEL = 3", r"is a int without label\(bars, config\)"),
+        ("LABEL = 3", r"has no method label\(bars, config\)"),
         ("label = 3", "has no 'LABEL'; it has label"),
         (
             "class Mine:\n    def label(self, bars, config): ...\nLABEL = Mine",
-            r"is a class: write LABEL = Mine\(\)",
+            r"is the class Mine: assign an instance, Mine\(\)",
         ),
         (
             "class Mine:\n    name = 'triple_barrier'\n    def label(self, *given): ...\nLABEL = Mine()",

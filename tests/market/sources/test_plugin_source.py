@@ -245,7 +245,7 @@ def test_a_broken_promise_names_the_plugin(
     [
         ("import nowhere_to_be_found", "raised ModuleNotFoundError when importing it"),
         (MADE.replace("SOURCE =", "KIND ="), "has no 'SOURCE'"),
-        (MADE.replace("def open", "def connect"), "is no source: it lacks open(config, "),
+        (MADE.replace("def open", "def connect"), "has no method open(config, "),
         (MADE.replace("def span", "def extent"), "opened Made, which lacks span"),
         (MADE.replace("class Kind:", "class Kind:\n    name = 'simulated'"), "which is a built-in source"),
     ],

@@ -81,7 +81,7 @@ def test_a_file_of_the_home_trains_a_team_that_is_judged(tmp_path: Path) -> None
         ("import torch", "import torch, nowhere", "raised ModuleNotFoundError when importing it"),
         ("ALGORITHM = Lucky()", "ALGORITHM = Lucky", "is the class Lucky"),
         ('name = "lucky"', 'name = "mappo"', "calls itself 'mappo', which is a built-in agent algorithm"),
-        ("def train(", "def learn(", "has no method 'train'"),
+        ("def train(", "def learn(", "has no method train"),
         ("floor, best = make(), None", "1 / 0", "raised ZeroDivisionError when training"),
         ("return best[1]", "return None", "returns NoneType, not a Policy"),
         ("floor.n_actions, ", "floor.n_actions + 1, ", "raised RuntimeError when training"),

@@ -75,7 +75,7 @@ def test_a_file_of_the_home_pays_beside_built_in_ones(tmp_path: Path) -> None:
         ("class Mine:", "import nowhere\nclass Mine:", "raised ModuleNotFoundError when importing it"),
         ("REWARD = Mine()", "REWARD = Mine", "is the class Mine"),
         ('name = "mine"', 'name = "role"', "calls itself 'role', which is a built-in reward"),
-        ("def value(", "def worth(", "has no method 'value'"),
+        ("def value(", "def worth(", "has no method value"),
         ("return outcome.index + me", "return 1 / 0", "raised ZeroDivisionError when paying market_maker"),
         ("return outcome.index + me", "return outcome.own", r"the reward of shape \[3, 8\], not \[3\]"),
         (

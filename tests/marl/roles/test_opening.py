@@ -97,7 +97,7 @@ def test_two_roles_of_one_name_are_refused(tmp_path: Path) -> None:
         ('("hold", "buy")', '("hold", "buy", "buy")', "they are a tuple of two names or more"),
         ('("hold", "buy")', "7", "has the actions 7"),
         ("trades = True", "", "does not say by `trades`"),
-        ("def baseline(", "def rule_of_mine(", "has no method 'baseline'"),
+        ("def baseline(", "def rule_of_mine(", "has no method baseline"),
         ('return observation(view, me, ("return_1",), ("breadth",))', "1 / 0", "raised ZeroDivisionError"),
         (
             'return observation(view, me, ("return_1",), ("breadth",))',

@@ -108,7 +108,7 @@ def test_the_floor_itself_is_taken(tmp_path: Path) -> None:
         ('name = "mine"', 'name = "trading"', "calls itself 'trading', which is a built-in task"),
         ("instruments = 2", "instruments = 0", "has instruments = 0; it is 1 or more"),
         ("instruments = 2", "", "has instruments = None"),
-        ("def environment(", "def floor(", "has no method 'environment'"),
+        ("def environment(", "def floor(", "has no method environment"),
         ("roles, rewards, draw=None):", "roles, rewards):", "raised TypeError when making its floor"),
         ("return Pit(", "return {1: 1} or Pit(", "makes a floor without a method 'reset': dict"),
         ("roles=roles,", "roles=roles[1:],", "makes a floor for trend_follower, .*, not for market_maker"),

@@ -93,10 +93,10 @@ def test_what_does_as_a_family_does_is_let_through(tmp_path: Path, data: Dataset
     [
         (
             ("FAMILY = MeanFamily()", "FAMILY = MeanFamily"),
-            "is a class: assign an instance, FAMILY = MeanFamily()",
+            "is the class MeanFamily: assign an instance, MeanFamily()",
         ),
-        (("def restore(", "def restored("), "it lacks restore()"),
-        (("def space(", "def spaces("), "it lacks space()"),
+        (("def restore(", "def restored("), "has no method restore(files)"),
+        (("def space(", "def spaces("), "has no method space()"),
         (('    name = "mean"', "    name = 7"), "has no name"),
         (('libraries = ("numpy", "onnx")', 'libraries = "numpy"'), "names no libraries"),
         (('("numpy", "onnx")', '("numpy", "nowhere")'), "names libraries that are not installed: nowhere"),

@@ -108,8 +108,11 @@ def test_what_is_no_genotype_of_the_space_is_refused_by_name(tmp_path: Path, ans
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("STRATEGY = 3", "is no search strategy: it lacks propose"),
-        ("class Mine:\n    def propose(self): ...\nSTRATEGY = Mine", "is a class: assign an instance"),
+        ("STRATEGY = 3", r"has no method propose\(space, history, number, seed\)"),
+        (
+            "class Mine:\n    def propose(self): ...\nSTRATEGY = Mine",
+            r"is the class Mine: assign an instance, Mine\(\)",
+        ),
         ("import nowhere", "raised ModuleNotFoundError when importing it"),
     ],
 )

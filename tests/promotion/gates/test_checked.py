@@ -73,11 +73,11 @@ def test_no_answer_that_counts_is_refused_by_name(tmp_path: Path, answer: str, s
     ("text", "says"),
     [
         ("import nowhere_to_be_found", "raised ModuleNotFoundError when importing it"),
-        ("GATE = 3", r"is a int without judge\(evidence, config\)"),
+        ("GATE = 3", r"has no method judge\(evidence, config\)"),
         ("gate = 3", "has no 'GATE'; it has gate"),
         (
             "class Mine:\n    def judge(self, evidence, config): ...\nGATE = Mine",
-            r"is a class: write GATE = Mine\(\)",
+            r"is the class Mine: assign an instance, Mine\(\)",
         ),
         (
             "class Mine:\n    name = 'net_sharpe'\n    def judge(self, evidence, config): ...\nGATE = Mine()",

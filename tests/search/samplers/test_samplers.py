@@ -121,8 +121,11 @@ def test_a_proposal_that_is_none_is_refused_by_name(tmp_path: Path, answer: str,
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("SAMPLER = 3", "is no sampler: it lacks propose"),
-        ("class Mine:\n    def propose(self): ...\nSAMPLER = Mine", "is a class: assign an instance"),
+        ("SAMPLER = 3", r"has no method propose\(space, history, number, seed\)"),
+        (
+            "class Mine:\n    def propose(self): ...\nSAMPLER = Mine",
+            r"is the class Mine: assign an instance, Mine\(\)",
+        ),
         ("import nowhere", "raised ModuleNotFoundError when importing it"),
         ("OTHER = 3", "has no 'SAMPLER'; it has OTHER"),
     ],

@@ -162,7 +162,7 @@ def test_one_that_fails_on_a_file_costs_that_file_and_names_itself(read: Open, b
         (PLUGIN.replace('title = "broker statements"', "title = ''"), "has title = ''"),
         (PLUGIN.replace("    rank = 50\n", ""), "is no format: it lacks rank"),
         (PLUGIN.replace("rank = 50", "rank = '50'"), "has rank = '50'"),
-        (PLUGIN.replace("def recognise", "def recognize"), r"it lacks recognise\(head\)"),
+        (PLUGIN.replace("def recognise", "def recognize"), r"has no method recognise\(head\)"),
         (PLUGIN.replace('columns = ("Ticker",', 'columns = (1, "Ticker",'), r"has columns = \(1,"),
     ],
 )

@@ -104,10 +104,11 @@ class PluginFormat:
 
 def _checked(reference: Reference, member: Format) -> PluginFormat:
     """The plug-in with what it says of itself, read once and checked."""
+    reference.require(member, "recognise(head)")
     with reference.guard("reading its name, title, columns and rank"):
         lacking = [name for name in ("name", "title", "columns", "rank") if not hasattr(member, name)]
-        if lacking or not callable(getattr(member, "recognise", None)):
-            raise reference.refuse(f"is no format: it lacks {', '.join(lacking) or 'recognise(head)'}")
+        if lacking:
+            raise reference.refuse(f"is no format: it lacks {', '.join(lacking)}")
         name, title, columns, rank = member.name, member.title, member.columns, member.rank
     if not isinstance(name, str) or not 1 <= len(name) <= _NAME_CHARS:
         raise reference.refuse(f"has name = {name!r}, not a text of 1 to {_NAME_CHARS} characters")
