@@ -10,6 +10,7 @@ from nofx_pipelines.stages import StageRun
 
 
 def _show(result: Any, run: StageRun, table: LakeTable) -> Shown:
+    from nofx_pipelines.features.algebra.user_functions import failures_of
     from nofx_pipelines.features.online.drift import MUCH, feature_drift
     from nofx_pipelines.features.sets.registry import universe_features
 
@@ -26,6 +27,7 @@ def _show(result: Any, run: StageRun, table: LakeTable) -> Shown:
             "known": drift is not None,
         },
     )
+    declared = universe_features(run.universe)
     return Shown(
         rows=result.rows,
         seconds=result.seconds,
@@ -35,7 +37,13 @@ def _show(result: Any, run: StageRun, table: LakeTable) -> Shown:
             "psi": dg.MetadataValue.json(dict(list(drift.psi.items())[:20]) if drift else {}),
         },
         checks=[check],
-        described={f.name: f"{f.description} ({f.unit})" for f in universe_features(run.universe).features},
+        described={f.name: f"{f.description} ({f.unit})" for f in declared.features},
+        problems=[
+            f"{f.name}: its function raised {errors} times, last {said}"
+            for f in declared.features
+            for errors, said in [failures_of(f.expr)]
+            if errors
+        ],
     )
 
 

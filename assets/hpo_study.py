@@ -29,6 +29,7 @@ def _show(result: Any, run: StageRun, table: LakeTable) -> Shown:
             "failures": dg.MetadataValue.json(result.failures),
             **{name: image(png, name) for name, png in result.figures.items()},
         },
+        problems=[f"trials of {family} failed: {reason}" for family, reason in result.failures.items()],
         checks=[check],
     )
 

@@ -92,6 +92,9 @@ def build_source_bars(feed: FeedConfig) -> dg.AssetsDefinition:
                 "decisions": dg.MetadataValue.md(decisions_markdown(result.decisions)),
             },
             checks=[check],
+            problems=[
+                f"{d.subject}: {d.value} {d.evidence}" for d in result.decisions if d.value == "plugin error"
+            ],
         )
 
     return source_bars

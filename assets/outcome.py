@@ -45,10 +45,11 @@ def materialized(
     more: MetadataValues | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
     described: Mapping[str, str] | None = None,
+    problems: Sequence[str] = (),
 ) -> dg.MaterializeResult:
     """The result of a stage that wrote ``table``, with the table's content as data version.
 
-    ``described`` says of columns what they are.
+    ``described`` says of columns what they are, ``problems`` what went wrong without stopping the stage.
     """
     stamp = table.stamp()
     metadata: dict[str, Any] = {
@@ -61,6 +62,8 @@ def materialized(
     if stamp is not None:
         metadata |= {"table_version": stamp.version, "dagster/row_count": stamp.rows}
         metadata["dagster/column_schema"] = column_schema(table, described or {})
+    if problems:
+        metadata["problems"] = "; ".join(problems)
     if reads:
         metadata["reads"] = dg.MetadataValue.json(dict(reads))
     return dg.MaterializeResult(

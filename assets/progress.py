@@ -25,6 +25,8 @@ class _StageEvents(logging.Handler):
         self.started: dict[str, float] = {}
         self.metadata: dict[str, dict[str, Any]] = {}
         self.checks: dict[str, dict[str, str]] = {}
+        self.found: dict[str, list[str]] = {}
+        """What checks that did not pass say, for a step that they block."""
 
     def emit(self, record: logging.LogRecord) -> None:
         event: dg.DagsterEvent | None = getattr(record, "dagster_event", None)
@@ -36,15 +38,19 @@ class _StageEvents(logging.Handler):
             self._say("start", step)
         elif kind == DagsterEventType.ASSET_MATERIALIZATION:
             found = event.step_materialization_data.materialization
-            self.metadata[step] = {k: v.value for k, v in found.metadata.items() if _plain(v.value)}
+            shown = {k: v.value for k, v in found.metadata.items() if _plain(v.value) or k == "problems"}
+            self.metadata[step] = shown
         elif kind == DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             state = "passed" if check.passed else str(check.severity.value).lower()
             self.checks.setdefault(step, {})[check.check_name] = state
+            if not check.passed:
+                facts = ", ".join(f"{k} = {v.value}" for k, v in check.metadata.items())
+                self.found.setdefault(step, []).append(f"check {check.check_name}: {facts}")
         elif kind == DagsterEventType.STEP_SUCCESS:
             self._say("done", step)
         elif kind == DagsterEventType.STEP_FAILURE:
-            self._say("failed", step, message=_failure(event))
+            self._say("failed", step, message="; ".join([_failure(event), *self.found.get(step, [])]))
 
     def _say(self, event: str, step: str, **more: str) -> None:
         line = {"event": event, "stage": step.replace("__", "/", 1), **more}

@@ -52,6 +52,8 @@ class Shown:
     checks: Sequence[dg.AssetCheckResult] = ()
     described: Mapping[str, str] = field(default_factory=dict)
     """What columns are, by name."""
+    problems: Sequence[str] = ()
+    """What went wrong without stopping the stage, for the terminal too."""
     table: LakeTable | None = None
     """Which table it is shown with, where that is not the stage's own."""
 
@@ -183,6 +185,7 @@ def _materialise(stage: Stage, run: StageRun, view: StageView) -> dg.Materialize
         seconds=shown.seconds,
         device=run.device,
         more={**({"state": state} if state is not None else {}), **shown.more},
+        problems=shown.problems,
         checks=shown.checks,
         described=shown.described,
     )

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
+from nofx_pipelines.errors import PluginError
 from nofx_pipelines.graph import UNIVERSE_STAGES
 from nofx_pipelines.lake.incremental import fingerprint
 from nofx_pipelines.lake.stamps import fresh
@@ -81,15 +82,20 @@ def plan_universe(
     extent = Extent(lake, universe, feed, start, end, now)
     for stage in UNIVERSE_STAGES:
         above = [each.stage.name for each in stage.reads if not states[each.stage.name].fresh]
-        if force:
-            state = _stale(universe, stage, "forced")
-        elif stage.by_session:
-            waiting = "" if feed_fresh else feed.source_bars
-            state = _by_session(stage, extent, above or ([waiting] if waiting else []))
-        else:
-            state = whole_state(lake, universe, stage, now=now, above=above)
-        states[stage.name] = state
+        waiting = [feed.source_bars] if stage.by_session and not above and not feed_fresh else above
+        try:
+            states[stage.name] = _state(stage, extent, waiting, force=force)
+        except PluginError as error:  # its own stage says so when it runs; the others go on
+            states[stage.name] = _stale(universe, stage, error.problem)
     return list(states.values())
+
+
+def _state(stage: Stage, extent: Extent, above: list[str], *, force: bool) -> StageState:
+    if force:
+        return _stale(extent.universe, stage, "forced")
+    if stage.by_session:
+        return _by_session(stage, extent, above)
+    return whole_state(extent.lake, extent.universe, stage, now=extent.now, above=above)
 
 
 def stage_inputs(lake: Lake, universe: UniverseConfig, stage: Stage) -> str:

@@ -22,7 +22,7 @@ from nofx_pipelines.cli.terminal import count, say, seconds
 from nofx_pipelines.config import Config, UniverseConfig
 from nofx_pipelines.config_file import load_config, with_seed
 from nofx_pipelines.cores import cores
-from nofx_pipelines.errors import ConfigError
+from nofx_pipelines.errors import ConfigError, DataError, NofxError, PluginError
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,9 @@ def _jobs(
     from nofx_pipelines.market.inbox import inbox_problem
 
     selection = Selection(config, options.start, options.end, datetime.now(UTC), options.force)
-    work = []
+    work: list[list[str]] = []
+    unread: list[tuple[str, NofxError]] = []
+    planned = 0
     with DagsterInstance.from_config(str(options.home / "dagster")) as instance:
         for key, feed in config.feeds.items():
             universes = [u for u in chosen if (u.market, u.freq) == key]
@@ -133,7 +135,12 @@ def _jobs(
                 continue
             if problem := inbox_problem(feed, options.home, selection.now):
                 say(f"inbox left out: {problem}")
-            above = selection.of_feed(feed, instance)
+            try:
+                above = selection.of_feed(feed, instance)
+            except (DataError, PluginError) as error:  # its sources cannot be read: the other feeds go on
+                unread.append((f"{feed.scope}/{feed.source_bars}", error))
+                continue
+            planned += 1
             below = [(u, selection.of_universe(u, instance, feed_fresh=not above.keys)) for u in universes]
             stale = [u.name for u, plan in below if plan.keys]
             # after an ingestion its universes are planned again, by the same process
@@ -141,6 +148,11 @@ def _jobs(
             if not above.keys:
                 outcome.fresh += [s.key for s in above.states]
             outcome.fresh += [s.key for u, plan in below if u.name not in stale for s in plan.states]
+    if unread and not planned:
+        raise unread[0][1]
+    for stage, refusal in unread:
+        outcome.failures.append((stage, str(refusal)))
+        say(f"{stage:<28} failed: {refusal}")
     return work
 
 
@@ -184,10 +196,13 @@ def _show(event: dict[str, Any], outcome: Outcome) -> None:
         say(f"{stage:<28} failed: {event['message']}")
     elif kind == "done":
         metadata = event["metadata"]
-        line = StageLine(stage, metadata.get("rows"), event["seconds"], event["checks"])
+        problems = metadata.get("problems", "")
+        line = StageLine(stage, metadata.get("rows"), event["seconds"], event["checks"], problems)
         outcome.lines.append(line)
         device = metadata.get("device", "cpu")
         say(f"{stage:<28} {count(line.rows):>10} rows  {line.seconds:>6.1f} s  {device}")
+        if problems:
+            say(f"{'':<28} {problems}")
 
 
 class _tracker_prepared:

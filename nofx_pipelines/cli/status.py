@@ -9,6 +9,7 @@ from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 from nofx_pipelines.cli.plan import Selection
 from nofx_pipelines.cli.terminal import say, table
 from nofx_pipelines.config_file import load_config
+from nofx_pipelines.errors import DataError, PluginError
 from nofx_pipelines.plan import StageState
 
 
@@ -21,7 +22,11 @@ def show_status(home: Path) -> None:
     states: list[StageState] = []
     with DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
         for key, feed in config.feeds.items():
-            above = selection.of_feed(feed, instance)
+            try:
+                above = selection.of_feed(feed, instance)
+            except (DataError, PluginError) as error:
+                states.append(StageState(feed.scope, feed.source_bars, False, error.problem))
+                continue
             states += above.states
             for universe in config.universes.values():
                 if (universe.market, universe.freq) == key:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from nofx_pipelines.cli.terminal import count, interval, table
 from nofx_pipelines.config import Config, UniverseConfig
+from nofx_pipelines.graph import STAGES
 from nofx_pipelines.lake.store import Lake
 
 SHOWN_METRICS = ("rank_ic", "rank_ic_time", "sharpe", "active_sharpe", "turnover", "max_drawdown")
@@ -23,6 +24,8 @@ class StageLine:
     rows: int | None
     seconds: float
     checks: dict[str, str]
+    problems: str = ""
+    """What went wrong without stopping the stage."""
 
 
 def summary(
@@ -36,7 +39,8 @@ def summary(
     blocks = [_stages(lines, fresh)] if lines or fresh else []
     blocks += [_failures(failures)] if failures else []
     lake = Lake(config.lake)
-    blocks += [block for universe in universes if (block := _verdict(lake, universe))]
+    failed = {stage for stage, _ in failures}
+    blocks += [block for universe in universes if (block := _verdict(lake, universe, failed))]
     blocks += [block for universe in universes if (block := agents_verdict(lake, universe))]
     report = config.home / "report" / "index.html"
     blocks.append(
@@ -52,6 +56,7 @@ def _stages(lines: Sequence[StageLine], fresh: Sequence[str]) -> str:
         return f"nothing recomputed: {len(fresh)} stages are fresh"
     rows = [(line.stage, count(line.rows), f"{line.seconds:.1f}", _checks(line.checks)) for line in lines]
     text = table(("stage", "rows", "seconds", "checks"), rows, right=(1, 2))
+    text = "\n".join([text, *(f"{line.stage}: {line.problems}" for line in lines if line.problems)])
     return f"{text}\n{len(fresh)} other stages were fresh" if fresh else text
 
 
@@ -67,27 +72,33 @@ def _failures(failures: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def _verdict(lake: Lake, universe: UniverseConfig) -> str:
+def _verdict(lake: Lake, universe: UniverseConfig, failed: Collection[str]) -> str:
     scores = lake.table(universe.name, "leaderboard")
     gates = lake.table(universe.name, "gates")
     if not scores.exists() or not gates.exists():
         return ""
     board, verdicts = scores.scan().collect(), gates.scan().collect()
-    lines = [f"{universe.name}: {universe.model_name}"]
+    judged = ("source_bars", *(stage.name for stage in (*STAGES["champion"].above(), STAGES["champion"])))
+    earlier = any(
+        stage.startswith((f"{universe.name}/{name}", f"{universe.market}/source_bars"))
+        for stage in failed
+        for name in judged
+    )
+    lines = [f"{universe.name}: {universe.model_name}{', as an earlier run left it' if earlier else ''}"]
     rows = [
         (metric, _value(board, metric, "baseline"), _value(board, metric, "candidate"))
         for metric in SHOWN_METRICS
         if board.filter(pl.col("metric") == metric).height
     ]
     lines.append(table(("  metric", "baseline (ridge)", "candidate"), [(f"  {r[0]}", *r[1:]) for r in rows]))
-    failed = verdicts.filter(~pl.col("passed"))
+    refused = verdicts.filter(~pl.col("passed"))
     leak = verdicts.filter(pl.col("gate") == "leak_check")
     lines += [f"  leak check: {reason}" for reason in leak["reason"]]
-    if failed.is_empty():
+    if refused.is_empty():
         lines.append(f"  verdict: promoted, all {verdicts.height} gates passed")
     else:
-        lines.append(f"  verdict: not promoted, {failed.height} of {verdicts.height} gates failed")
-        lines += [f"    {gate}: {reason}" for gate, reason in failed.select("gate", "reason").rows()]
+        lines.append(f"  verdict: not promoted, {refused.height} of {verdicts.height} gates failed")
+        lines += [f"    {gate}: {reason}" for gate, reason in refused.select("gate", "reason").rows()]
     return "\n".join(lines)
 
 

@@ -81,7 +81,8 @@ _LOADED: dict[str, str] = {}
 def home_module(folder: Path, module: str) -> types.ModuleType:
     """The module of a home's file, loaded again when its sources or those that it imports have changed."""
     if _FINDER not in sys.meta_path:
-        sys.meta_path.append(_FINDER)
+        # before Python's own, which would take cached bytecode of the folder's files
+        sys.meta_path.insert(0, _FINDER)
     package = _package_of(folder)
     _FINDER.folders[package] = folder.resolve()
     full, digest = f"{package}.{module}", home_digest(folder, module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import traceback
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,8 +116,18 @@ class Reference:
             yield
         except unchanged:
             raise
-        except Exception as error:
-            raise self.refuse(f"raised {type(error).__name__} when {doing}: {error}") from error
+        except (Exception, SystemExit) as error:
+            line = self._line(error)
+            raise self.refuse(f"raised {type(error).__name__} when {doing}: {error}{line}") from error
+
+    def _line(self, error: BaseException) -> str:
+        """Where in the plug-in's own files an error was raised."""
+        own = [
+            (Path(frame.filename).name, frame.lineno)
+            for frame in traceback.extract_tb(error.__traceback__)
+            if self.folder is not None and Path(frame.filename).is_relative_to(self.folder)
+        ]
+        return f" ({own[-1][0]}, line {own[-1][1]})" if own else ""
 
     def digest(self) -> str:
         """Hash of the sources that decide what the member does."""

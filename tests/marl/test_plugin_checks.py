@@ -69,7 +69,8 @@ class Numbered(Named):
     [
         (Named, r"is the class Named: assign an instance, Named\(\)"),
         (Numbered(), "has the name 3"),
-        (object(), "has the name None"),
+        (object(), "has no method value"),
+        (type("Nameless", (), {"value": print})(), "has the name None"),
     ],
 )
 def test_a_member_of_another_make_is_refused(member: object, problem: str, reference: Reference) -> None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from importlib.metadata import version
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nofx_pipelines
 from nofx_pipelines.errors import ModelError
 from nofx_pipelines.plugins import builtin_names, find
 from nofx_pipelines.registry.lineage import Lineage, package_version, plugin_digests, training_code
@@ -66,7 +66,7 @@ def test_plug_ins_are_a_tag_of_their_own_and_only_where_there_are_any():
 
 def test_a_model_registered_before_the_package_s_version_was_recorded_still_loads():
     tags = Lineage("cn", "gbdt", "candidate", {}, 1, {}, "c", "r").tags()
-    assert tags.pop("nofx.nofx_version") == package_version() == version("nofx-pipelines")
+    assert tags.pop("nofx.nofx_version") == package_version() == nofx_pipelines.__version__
     lineage = Lineage.from_tags(tags)
     assert (lineage.nofx_version, dict(lineage.plugins)) == (None, {})
     assert lineage.tags() == tags

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError
+from nofx_pipelines.features.algebra.expr import Expr, walk
 
 F64 = NDArray[np.float64]
 _FUNCTIONS: dict[str, Applied] = {}
@@ -59,6 +60,13 @@ def register(function: Callable[..., Any]) -> str:
 def applied(key: str) -> Applied:
     """The registered function of that key."""
     return _FUNCTIONS[key]
+
+
+def failures_of(expr: Expr) -> tuple[int, str | None]:
+    """How often the Python functions in it have raised in this process, and what one said last."""
+    functions = [applied(str(node.params[0])) for node in walk(expr) if node.op == "apply"]
+    errors = [one.last_error for one in functions if one.errors]
+    return sum(one.errors for one in functions), errors[-1] if errors else None
 
 
 def over_rows(key: str, n: int, columns: list[F64]) -> F64:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.algebra.clocks import TRADED
-from nofx_pipelines.features.algebra.expr import Expr, walk
-from nofx_pipelines.features.algebra.user_functions import applied
+from nofx_pipelines.features.algebra.user_functions import failures_of
 from nofx_pipelines.features.execution.generated import Generated, can_generate, default_folder
 from nofx_pipelines.features.execution.numba_engine import plan_of
 from nofx_pipelines.features.execution.panel import KEY, as_rows, bar_rows, nullable
@@ -250,7 +249,7 @@ class Stream:
         had = self.lanes.values > 0
         mean = self._took_ns / self._rows / 1e3 if self._rows else None
         exprs = self.feature_set.exprs
-        failed = [_failures(exprs[name]) for name in self.outputs]
+        failed = [failures_of(exprs[name]) for name in self.outputs]
         return (
             pl.DataFrame(
                 {
@@ -475,10 +474,3 @@ class Stream:
 def _by_time(at: I64, times: I64) -> I64:
     """Places of rows, one moment after the other and in each by instrument."""
     return np.lexsort((at, times))
-
-
-def _failures(expr: Expr) -> tuple[int, str | None]:
-    """How often the Python functions in it have raised in this process, and what one said last."""
-    functions = [applied(str(node.params[0])) for node in walk(expr) if node.op == "apply"]
-    said = [one.last_error for one in functions if one.errors]
-    return sum(one.errors for one in functions), said[-1] if said else None

@@ -138,5 +138,5 @@ def test_sets_compose() -> None:
     other = FeatureSet("other", (replace(ta["SMA_20"], expr=ta["WMA_20"].expr),))
     with pytest.raises(FeatureError, match=r"declares \['sma_20'"):
         technical + other
-    with pytest.raises(FeatureError, match="no feature set"):
+    with pytest.raises(FeatureError, match="feature set 'technicals' is none of this installation's"):
         feature_set("technicals")

@@ -257,7 +257,7 @@ def test_the_command_reads_redis(tmp_path: Path, redis_client: Any) -> None:
     [
         (["--set", "technical"], "whose features?"),
         (["--set", "technical", "--source", "kafka", "--bars", "x"], "no source 'kafka'"),
-        (["--set", "nothing", "--bars", "x"], "no feature set"),
+        (["--set", "nothing", "--bars", "x"], "feature set 'nothing' is none of"),
     ],
 )
 def test_what_cannot_be_streamed_is_said(tmp_path: Path, options: list[str], message: str) -> None:

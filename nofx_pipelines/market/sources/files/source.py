@@ -171,6 +171,14 @@ def open_files(
 
 
 def _nothing_usable(index: FileIndex, market: str, freq: str) -> DataError:
+    broken = [each for each in index.left_out if each.value == "plugin error"]
+    if broken:
+        return DataError(
+            f"{index.path}: no {freq} bars of {market}; of {len(broken)} files the first is "
+            f"{broken[0].subject}: {broken[0].evidence}",
+            kept="nothing was written",
+            hint="mend the plug-in's file, then nofx run",
+        )
     why = [f"{each.subject}: {each.value} ({each.evidence})" for each in index.left_out[:5]]
     counts = index.rejects(datetime.min)["rule"].value_counts(sort=True).head(3).rows()
     why += [f"{count} rows {rule}" for rule, count in counts]
