@@ -71,7 +71,7 @@ def test_doctor_says_what_will_be_computed_again_and_a_run_does_it(home: Path) -
     assert all(name in line for name in STAGES)
     before = {name: Lake(home / "lake").table("cn", name).scan().collect() for name in ("features", "labels")}
     nofx("run")
-    assert f"0 of {1 + len(STAGES)} stages are not fresh" in nofx("status").stdout
+    assert f"\n0 of {1 + len(STAGES)} stages are not fresh" in nofx("status").stdout
     lake = Lake(home / "lake")
     for name, frame in before.items():
         key = list(TABLES[name].key)

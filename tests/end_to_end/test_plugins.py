@@ -208,7 +208,7 @@ def test_nothing_is_stale_and_a_changed_member_makes_stale_what_runs_it_and_what
 
 
 def test_status_says_so_too(home: Path) -> None:
-    assert f"0 of {1 + len(STAGES)} stages are not fresh" in command(home)("status").stdout
+    assert f"\n0 of {1 + len(STAGES)} stages are not fresh" in command(home)("status").stdout
     file = home / plugins.FOLDER / "my_gates.py"
     file.write_text(file.read_text() + "\n# another thought\n")
     said = command(home)("status").stdout

@@ -53,7 +53,7 @@ def test_nothing_is_computed_twice(home: Path) -> None:
     output = command(home)("run").stdout
     assert "nothing recomputed" in output
     assert ran(output) == set()
-    assert f"0 of {1 + len(STAGES)} stages are not fresh" in command(home)("status").stdout
+    assert f"\n0 of {1 + len(STAGES)} stages are not fresh" in command(home)("status").stdout
 
 
 def test_a_changed_horizon_recomputes_labels_and_what_follows(home: Path) -> None:
