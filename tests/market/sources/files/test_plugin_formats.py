@@ -148,7 +148,8 @@ def test_one_that_fails_on_a_file_costs_that_file_and_names_itself(read: Open, b
     (batch, _) = source.batches(START, END)
     assert batch.rejects.select("rule", "file").rows() == [("plugin_error", "january.csv")]
     assert says in batch.rejects["reason"][0]
-    with pytest.raises(DataError, match=r"january\.csv: plug-in 'broker:FORMAT' \(format, .*mend the plug-in's file"):
+    says_so = r"january\.csv: plug-in 'broker:FORMAT' \(format, .*mend the plug-in's file"
+    with pytest.raises(DataError, match=says_so):
         read(text, path="bars/january.csv")
 
 
