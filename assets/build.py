@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ from assets.schedules import close_schedule, revision_schedule
 from assets.sensors import champion_sensor, inbox_sensor
 from assets.stage import build_stage
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
-from nofx_pipelines.config_file import load_config, with_seed
+from nofx_pipelines.config_file import load_usable, with_seed
+from nofx_pipelines.config_members import feed_members, universe_members
 from nofx_pipelines.cores import cores
-from nofx_pipelines.errors import ConfigError
+from nofx_pipelines.errors import NofxError, PluginError
 from nofx_pipelines.graph import UNIVERSE_STAGES
 from nofx_pipelines.market.inbox import takes_files
+from nofx_pipelines.plugins import find
 from resources.compute import ComputeResource
 from resources.engine import EngineResource
 from resources.lake import LakeResource
@@ -29,10 +33,49 @@ from resources.tracker import TrackerResource
 
 
 def configuration(home: Path) -> Config:
-    """The configuration under ``home``, with ``$NOFX_SEED`` in place of its seeds where set."""
-    config = load_config(home)
+    """What can be used of the configuration under ``home``, ``$NOFX_SEED`` in its seeds' place where set."""
+    config, _ = load_usable(home)
     seed = os.environ.get("NOFX_SEED")
     return with_seed(config, int(seed)) if seed else config
+
+
+def home_definitions(home: Path) -> dg.Definitions:
+    """All definitions of a home; what cannot be used of its configuration is an asset that says why."""
+    try:
+        config, (_, absent) = configuration(home), load_usable(home)
+        unread = _unread(config)
+        refused = {**absent, **unread}
+        definitions = build_definitions(_without(config, unread))
+    except NofxError as error:
+        return config_error_definitions(str(error))
+    if not refused:
+        return definitions
+    said = "\n\n".join(f"{name}: {error}" for name, error in refused.items())
+    return dg.Definitions.merge(definitions, config_error_definitions(said))
+
+
+def _unread(config: Config) -> dict[str, PluginError]:
+    """Universes with a plug-in, their own or their feed's, whose sources cannot be read, so that their
+    stages have no code version; and why.
+    """
+    unread: dict[str, PluginError] = {}
+    for universe in config.universes.values():
+        for kind, name in (*universe_members(universe), *feed_members(config.feed_of(universe))):
+            reference = find(kind, name, universe.plugins)
+            try:
+                _ = "" if reference.origin == "built-in" else reference.digest()
+            except PluginError as error:
+                unread[universe.name] = error
+    return unread
+
+
+def _without(config: Config, names: Collection[str]) -> Config:
+    """The configuration without some universes, and without the feeds that only they have."""
+    universes = {name: each for name, each in config.universes.items() if name not in names}
+    dropped = {(config.universes[name].market, config.universes[name].freq) for name in names}
+    feeds = {key: feed for key, feed in config.feeds.items() if key not in dropped}
+    feeds |= {(u.market, u.freq): config.feed_of(u) for u in universes.values()}
+    return replace(config, universes=universes, feeds=feeds)
 
 
 def build_definitions(config: Config, **overrides: Any) -> dg.Definitions:
@@ -85,12 +128,12 @@ def resources_of(config: Config) -> dict[str, Any]:
     }
 
 
-def config_error_definitions(error: ConfigError) -> dg.Definitions:
+def config_error_definitions(message: str) -> dg.Definitions:
     """One asset that says what is wrong with ``nofx.toml``, where a traceback would be shown."""
 
-    @dg.asset(name="CONFIG_ERROR", description=str(error), group_name="configuration")
+    @dg.asset(name="CONFIG_ERROR", description=message, group_name="configuration")
     def config_error() -> None:
-        raise dg.Failure(description=str(error))
+        raise dg.Failure(description=message)
 
     return dg.Definitions(assets=[config_error])
 

@@ -7,14 +7,34 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 import dagster as dg
 from dagster import DagsterEventType
 
 NAME = "progress"
+_events: TextIO | None = None
+"""Where events go once `separate_events` was called; standard output before."""
+
+
+def separate_events() -> None:
+    """Keep standard output for events: what a library or a plug-in prints goes to standard error."""
+    global _events
+    if _events is None:
+        sys.stdout.flush()
+        _events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+
+def write_event(event: Mapping[str, Any]) -> None:
+    """One JSON object on a line, at once."""
+    stream = _events or sys.stdout
+    stream.write(json.dumps(event, default=str) + "\n")
+    stream.flush()
 
 
 class _StageEvents(logging.Handler):
@@ -58,8 +78,7 @@ class _StageEvents(logging.Handler):
             line["seconds"] = round(time.monotonic() - self.started[step], 2)  # type: ignore[assignment]
             line["metadata"] = self.metadata.get(step, {})  # type: ignore[assignment]
             line["checks"] = self.checks.get(step, {})  # type: ignore[assignment]
-        sys.stdout.write(json.dumps(line, default=str) + "\n")
-        sys.stdout.flush()
+        write_event(line)
 
 
 _OURS = "nofx_pipelines.errors."

@@ -81,8 +81,7 @@ def exists(name: str) -> bool:
     return _find(name) is not None
 
 
-@cache
-def _find(name: str) -> Path | None:
+def source_file(name: str) -> Path | None:
     """The file of a module; ``find_spec`` of a dotted name would import what stands above it."""
     top, *inner = name.split(".")
     spec = find_spec(top)
@@ -100,6 +99,9 @@ def _find(name: str) -> Path | None:
             if file.is_file():
                 return file
     return None
+
+
+_find = cache(source_file)
 
 
 def _path(name: str) -> Path:

@@ -23,7 +23,7 @@ from nofx_pipelines.config import (
     UniverseConfig,
 )
 from nofx_pipelines.config_members import MEMBER_KEYS
-from nofx_pipelines.errors import ConfigError
+from nofx_pipelines.errors import AbsentPlugin, ConfigError
 
 FILE_NAME = "nofx.toml"
 DEFAULT_START, DEFAULT_END = date(2023, 1, 1), date(2026, 1, 1)
@@ -52,14 +52,33 @@ def load_config(home: Path) -> Config:
     Raises:
         ConfigError: with the file, the line, the value, the rule and an example.
     """
+    config, refused = load_usable(home)
+    if refused:
+        raise next(iter(refused.values()))
+    return config
+
+
+def load_usable(home: Path) -> tuple[Config, dict[str, AbsentPlugin]]:
+    """The configuration without what names a plug-in that is not there, and by name why each is left out.
+
+    A feed that names one takes its universes with it. Whatever else is wrong raises ConfigError, as in
+    `load_config`.
+    """
     path = home / FILE_NAME
     if not path.exists():
-        return default_config(home)
-    return parse_config(path.read_text(encoding="utf-8"), home=home, file=path)
+        return default_config(home), {}
+    return _parse(path.read_text(encoding="utf-8"), home, path)
 
 
 def parse_config(text: str, *, home: Path, file: Path | str = FILE_NAME) -> Config:
     """Parse and validate the text of a ``nofx.toml``."""
+    config, refused = _parse(text, home, file)
+    if refused:
+        raise next(iter(refused.values()))
+    return config
+
+
+def _parse(text: str, home: Path, file: Path | str) -> tuple[Config, dict[str, AbsentPlugin]]:
     source = _Source(text, str(file))
     try:
         document = tomllib.loads(text)
@@ -74,12 +93,15 @@ def parse_config(text: str, *, home: Path, file: Path | str = FILE_NAME) -> Conf
         if key not in _TOP:
             raise source.refuse((key,), key, f"a section is one of {', '.join(_TOP)}", "[universes.cn]")
     folder = home / plugins.FOLDER
-    feeds = dict(_feeds(document.get("markets", {}), source, folder))
-    universes = dict(_universes(document.get("universes", {}), feeds, source, folder))
-    return Config(home=home, feeds=feeds, universes=universes)
+    refused: dict[str, AbsentPlugin] = {}
+    feeds = dict(_feeds(document.get("markets", {}), source, folder, refused))
+    universes = dict(_universes(document.get("universes", {}), feeds, source, folder, refused))
+    return Config(home=home, feeds=feeds, universes=universes), refused
 
 
-def _feeds(section: Any, source: _Source, folder: Path) -> list[tuple[tuple[str, str], FeedConfig]]:
+def _feeds(
+    section: Any, source: _Source, folder: Path, refused: dict[str, AbsentPlugin]
+) -> list[tuple[tuple[str, str], FeedConfig]]:
     found = []
     for market, by_freq in source.tables(section, ("markets",)):
         if market not in MARKETS:
@@ -97,7 +119,11 @@ def _feeds(section: Any, source: _Source, folder: Path) -> list[tuple[tuple[str,
                 raise source.refuse(
                     (*path, "end"), feed.end, f"the end comes after the start {feed.start}", "2026-01-01"
                 )
-            _check_sources(feed, path, source, folder)
+            try:
+                _check_sources(feed, path, source, folder)
+            except AbsentPlugin as error:
+                refused[f"{market} {freq}"] = error
+                continue
             links = tuple(replace(link, plugins=folder) for link in feed.sources)
             found.append(((market, freq), replace(feed, sources=links)))
     return found
@@ -129,12 +155,19 @@ def _check_sources(feed: FeedConfig, path: tuple[str, ...], source: _Source, fol
 
 
 def _universes(
-    section: Any, feeds: Mapping[tuple[str, str], FeedConfig], source: _Source, folder: Path
+    section: Any,
+    feeds: Mapping[tuple[str, str], FeedConfig],
+    source: _Source,
+    folder: Path,
+    refused: dict[str, AbsentPlugin],
 ) -> list[tuple[str, UniverseConfig]]:
     found = []
     for name, body in source.tables(section, ("universes",)):
         path = ("universes", name)
         universe = source.build(UniverseConfig, {"name": name, **body}, path)
+        if (feed_error := refused.get(f"{universe.market} {universe.freq}")) is not None:
+            refused[name] = feed_error
+            continue
         if (universe.market, universe.freq) not in feeds:
             raise source.refuse(
                 (*path, "freq"),
@@ -149,7 +182,10 @@ def _universes(
                 "a market's name is only used by a universe of that market",
                 f'market = "{name}"',
             )
-        found.append((name, replace(_with_members(universe, path, source, folder), plugins=folder)))
+        try:
+            found.append((name, replace(_with_members(universe, path, source, folder), plugins=folder)))
+        except AbsentPlugin as error:
+            refused[name] = error
     return found
 
 
@@ -186,7 +222,11 @@ def _known(
         try:
             member = plugins.find(kind, name, folder).name
         except ConfigError as error:
-            raise source.refuse(path, name, error.problem, error.hint or "", verb="see") from error
+            problem, hint = source.message(path, name, error.problem), error.hint
+            if isinstance(error, AbsentPlugin):
+                kept = "what does not name it goes on"
+                raise AbsentPlugin(problem, kept=kept, hint=f"put the file back, or {hint}") from error
+            raise ConfigError(problem, kept="nothing was run", hint=hint) from error
         if member in resolved:
             raise source.refuse(
                 path, list(names), f"{name} stands there twice", f"{path[-1]} = {_toml([name])}"
@@ -226,15 +266,14 @@ class _Source:
             )
             raise self.refuse((*path, *keys), first.get("input"), rule, _example(cls, keys)) from error
 
-    def refuse(
-        self, path: Sequence[str], value: Any, rule: str, example: str, verb: str = "write, for example,"
-    ) -> ConfigError:
-        where = f"{self.file}:{self.line(path)}"
+    def refuse(self, path: Sequence[str], value: Any, rule: str, example: str) -> ConfigError:
         return ConfigError(
-            f"{where}: {'.'.join(path)} = {value!r}: {rule}",
-            kept="nothing was run",
-            hint=f"{verb} {example}",
+            self.message(path, value, rule), kept="nothing was run", hint=f"write, for example, {example}"
         )
+
+    def message(self, path: Sequence[str], value: Any, rule: str) -> str:
+        """The file, the line, the key, its value and the rule that it breaks."""
+        return f"{self.file}:{self.line(path)}: {'.'.join(path)} = {value!r}: {rule}"
 
     def line(self, path: Sequence[str]) -> int:
         """The line of the deepest part of ``path`` that stands in the file (1-based)."""

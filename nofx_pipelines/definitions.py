@@ -7,13 +7,8 @@ import dagster as dg
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Everything that ``nofx.toml`` declares; a wrong file shows as one asset that says why."""
-    from assets.build import build_definitions, config_error_definitions, configuration
+    """Everything that ``nofx.toml`` declares; what is wrong in it shows as one asset that says why."""
+    from assets.build import home_definitions
     from nofx_pipelines.config import resolve_home
-    from nofx_pipelines.errors import ConfigError
 
-    try:
-        config = configuration(resolve_home())
-    except ConfigError as error:
-        return config_error_definitions(error)
-    return build_definitions(config)
+    return home_definitions(resolve_home())

@@ -2,6 +2,7 @@
 
 NofxError
 ├── ConfigError            nofx.toml or a command-line value breaks a rule
+│   └── AbsentPlugin       nofx.toml names a plug-in whose file or module is not there
 ├── PluginError            a user's member does not import, raises or returns what it must not
 ├── DataError              input that cannot be used
 │   ├── UnrecognisedFile   no reader knows these columns
@@ -44,6 +45,10 @@ class NofxError(Exception):
 
 class ConfigError(NofxError):
     """nofx.toml or a command-line value breaks a rule."""
+
+
+class AbsentPlugin(ConfigError):
+    """nofx.toml names a plug-in whose file or module is not there; what does not name it goes on."""
 
 
 class PluginError(NofxError):

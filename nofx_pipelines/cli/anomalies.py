@@ -6,9 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
+from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.terminal import say, table
 from nofx_pipelines.config import Config, UniverseConfig
-from nofx_pipelines.config_file import load_config
 from nofx_pipelines.errors import ConfigError
 
 _LEVELS = ("low", "medium", "high", "critical")
@@ -21,7 +21,7 @@ def show_anomalies(home: Path, universe: str | None, severity: str, limit: int) 
 
     if severity not in _LEVELS:
         raise ConfigError(f"no severity {severity!r}", hint=f"one of {', '.join(_LEVELS)}")
-    config = load_config(home)
+    config = usable_config(home)
     lake, frames = Lake(config.lake), []
     for chosen in _chosen(config, universe):
         found = lake.table(chosen.name, "anomalies")
@@ -55,7 +55,7 @@ def show_recovery(home: Path, universe: str | None) -> None:
     from nofx_pipelines.anomaly.refresh import known_events
     from nofx_pipelines.lake.store import Lake
 
-    config = load_config(home)
+    config = usable_config(home)
     lake = Lake(config.lake)
     for chosen in _chosen(config, universe):
         if not lake.table(chosen.name, "anomalies").exists():
@@ -83,7 +83,7 @@ def decide(home: Path, universe: str, anomaly: str, state: str, note: str | None
     from nofx_pipelines.anomaly.triage import set_triage
     from nofx_pipelines.lake.store import Lake
 
-    config = load_config(home)
+    config = usable_config(home)
     (chosen,) = _chosen(config, universe)
     set_triage(Lake(config.lake).table(chosen.name, "anomalies"), anomaly, state, note)
     say(f"{anomaly}: {state}")

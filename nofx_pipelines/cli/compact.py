@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.terminal import count, say, table
-from nofx_pipelines.config_file import load_config
 from nofx_pipelines.lake.compaction import compact_lake
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.registry.tracking import Tracker
@@ -13,7 +13,7 @@ from nofx_pipelines.registry.tracking import Tracker
 
 def compact_home(home: Path, recent: int) -> None:
     """Compact every table of ``home`` and say what was merged and removed."""
-    config = load_config(home)
+    config = usable_config(home)
     keep = Tracker(home).kept_versions() if (home / "mlflow" / "mlflow.db").exists() else {}
     done = list(compact_lake(Lake(config.lake), keep=keep, recent=recent))
     rows = [

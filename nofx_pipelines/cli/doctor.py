@@ -10,9 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from nofx_pipelines import plugins
+from nofx_pipelines.cli.members import open_member
 from nofx_pipelines.cli.terminal import say, table
 from nofx_pipelines.config import ComputeConfig, Config
-from nofx_pipelines.config_file import load_config
+from nofx_pipelines.config_file import load_usable
 from nofx_pipelines.config_members import feed_members, universe_members
 from nofx_pipelines.errors import NofxError
 from nofx_pipelines.lake.maintenance import VerifyReport
@@ -59,12 +60,13 @@ def _installation() -> Iterator[Finding]:
 
 def _configuration(home: Path) -> Iterator[Finding]:
     try:
-        config = load_config(home)
+        config, refused = load_usable(home)
     except NofxError as error:
         yield "nofx.toml", False, str(error)
         return
     shown = home / "nofx.toml" if (home / "nofx.toml").exists() else "not written yet: the defaults apply"
     yield "nofx.toml", True, f"{shown} ({', '.join(config.universes)})"
+    yield from ((name, False, str(absent)) for name, absent in refused.items())
     checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
         _disk,
         _calendars,
@@ -91,7 +93,7 @@ def _calendars(config: Config) -> Iterator[Finding]:
 
 
 def _plugins(config: Config) -> Iterator[Finding]:
-    """Every plug-in that the file names, loaded; what packages announce under a built-in's name."""
+    """Every plug-in that the file names, opened as a run opens it; those named like a built-in."""
     folder = config.home / plugins.FOLDER
     named = [member for universe in config.universes.values() for member in universe_members(universe)]
     named += [member for feed in config.feeds.values() for member in feed_members(feed)]
@@ -100,7 +102,7 @@ def _plugins(config: Config) -> Iterator[Finding]:
         if reference.origin == "built-in":
             continue
         try:
-            reference.load()
+            open_member(reference)
             yield f"plug-in {name}", True, f"{reference.shown}, sources {reference.digest()}"
         except NofxError as error:
             yield f"plug-in {name}", False, str(error)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nofx_pipelines import plugins
+from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.terminal import say, write_frame
-from nofx_pipelines.config_file import load_config
 from nofx_pipelines.errors import ConfigError, FeatureError, PluginError
 from nofx_pipelines.lake.store import Lake
 
@@ -27,7 +27,7 @@ def get_features(home: Path, universe: str, entities: list[str], names: list[str
     from nofx_pipelines.features.online.backends import store_of
     from nofx_pipelines.features.online.refresh import ttl_us
 
-    config = load_config(home)
+    config = usable_config(home)
     if universe not in config.universes:
         raise ConfigError(
             f"no universe {universe!r} in nofx.toml", hint=f"one of {', '.join(config.universes)}"
@@ -113,7 +113,7 @@ def plot_features(
         bars = example_bars()
         frame = compute(bars, FeatureSet("chosen", tuple(chosen)), bars_per_year=243).frame
     else:
-        frame = Lake(load_config(home).lake).table(universe, "features").scan().collect()
+        frame = Lake(usable_config(home).lake).table(universe, "features").scan().collect()
         absent = [f.name for f in chosen if f.name not in frame.columns]
         if absent:
             raise FeatureError(f"{universe} has no feature {absent[0]!r}", hint="its sets stand in nofx.toml")

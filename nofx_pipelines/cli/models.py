@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.terminal import say, write_frame
-from nofx_pipelines.config_file import load_config
 
 
 def show_models(home: Path) -> None:
@@ -25,7 +25,7 @@ def reproduce_model(home: Path, model: str) -> int:
     from nofx_pipelines.promotion.reproduce import reproduce
     from nofx_pipelines.registry.tracking import Tracker
 
-    config = load_config(home)
+    config = usable_config(home)
     found = reproduce(Tracker(home), Lake(config.lake), model)
     say(str(found))
     return 0 if found.identical else 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 
 import polars as pl
 
 from nofx_pipelines import plugins
+from nofx_pipelines.cli.members import open_member
 from nofx_pipelines.cli.terminal import say, write_frame
 from nofx_pipelines.config import Config
-from nofx_pipelines.config_file import load_config
+from nofx_pipelines.config_file import load_usable
 from nofx_pipelines.config_members import feed_members, universe_members
 from nofx_pipelines.errors import ConfigError, NofxError
 
@@ -17,17 +20,22 @@ _COLUMNS = ("kind", "name", "origin", "where", "used_by", "state")
 
 
 def list_plugins(home: Path, kind: str | None, format: str) -> None:
-    """Print one line a member; users' members are imported to say whether they can be."""
+    """Print one line a member; users' members are opened as a run opens them."""
     if kind is not None and kind not in plugins.KINDS:
         raise ConfigError(
             f"--kind {kind!r} is none of {', '.join(plugins.KINDS)}",
             kept="nothing was listed",
             hint=f"--kind {next(iter(plugins.KINDS))}",
         )
-    folder, used = home / plugins.FOLDER, _used(load_config(home))
-    rows = [row for name in ([kind] if kind else plugins.KINDS) for row in _members(name, folder, used)]
+    folder, (config, refused) = home / plugins.FOLDER, load_usable(home)
+    used = _used(config)
+    # what a member prints when it is imported is no part of the table
+    with contextlib.redirect_stdout(sys.stderr):
+        rows = [row for name in ([kind] if kind else plugins.KINDS) for row in _members(name, folder, used)]
     write_frame(pl.DataFrame(rows, schema=dict.fromkeys(_COLUMNS, pl.String), orient="row"), format)
     if format == "table":
+        for name, error in refused.items():
+            say(f"\n{name}: {error}")
         say(f'\nYour own: files in {folder}, named "file:ATTRIBUTE" in nofx.toml. Next: nofx new KIND NAME')
 
 
@@ -40,17 +48,26 @@ def _members(kind: str, folder: Path, used: dict[tuple[str, str], list[str]]) ->
         users = ", ".join(used.get((kind, name), []))
         try:
             reference = plugins.find(kind, name, folder)
-            if reference.origin != "built-in":
-                reference.load()
-            state = "ok"
-            where = f"{folder / reference.module}.py" if reference.origin == "home" else reference.module
-            rows.append((kind, name, reference.origin, where, users, state))
         except NofxError as error:
             rows.append((kind, name, "", "", users, str(error)))
+            continue
+        where = f"{folder / reference.module}.py" if reference.origin == "home" else reference.module
+        rows.append((kind, name, reference.origin, where, users, _state(reference)))
     for point in plugins.refused_members(kind):
         state = f"refused: {point.name!r} is a built-in {plugins.KINDS[kind].what}"
         rows.append((kind, point.name, "installed", point.value, "", state))
     return rows
+
+
+def _state(reference: plugins.Reference) -> str:
+    """``ok``, or why a run would refuse it."""
+    if reference.origin == "built-in":
+        return "ok"
+    try:
+        open_member(reference)
+    except NofxError as error:
+        return str(error)
+    return "ok"
 
 
 def _used(config: Config) -> dict[tuple[str, str], list[str]]:

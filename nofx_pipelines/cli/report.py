@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.terminal import say
-from nofx_pipelines.config_file import load_config
 from nofx_pipelines.lake.store import Lake
 
 
@@ -14,7 +14,7 @@ def write_report(home: Path) -> None:
     """Build the report and print where it lies."""
     from nofx_pipelines.report import page
 
-    config = load_config(home)
+    config = usable_config(home)
     path = home / "report" / "index.html"
     size = page.write_report(Lake(config.lake), config, path, now=datetime.now(UTC))
     say(f"{path} ({size / 1024:.0f} KiB)")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -20,9 +20,9 @@ from nofx_pipelines.cli.plan import Selection
 from nofx_pipelines.cli.summary import StageLine, summary
 from nofx_pipelines.cli.terminal import count, say, seconds
 from nofx_pipelines.config import Config, UniverseConfig
-from nofx_pipelines.config_file import load_config, with_seed
+from nofx_pipelines.config_file import load_usable, with_seed
 from nofx_pipelines.cores import cores
-from nofx_pipelines.errors import ConfigError, DataError, NofxError, PluginError
+from nofx_pipelines.errors import AbsentPlugin, ConfigError, DataError, NofxError, PluginError
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,12 @@ class Outcome:
 def run_universes(options: RunOptions) -> int:
     """Bring the chosen universes up to date; 0 when every stage succeeded."""
     began = time.monotonic()
-    config = _config(options)
-    chosen = _chosen(config, options)
+    config, refused = _config(options)
+    chosen, absent = _chosen(config, refused, options)
     prepare_dagster_home(options.home)
-    outcome = Outcome()
+    outcome = Outcome(failures=absent)
+    for name, message in absent:
+        say(f"{name:<28} failed: {message}")
     work = _jobs(config, chosen, options, outcome)
     if work:
         # one process more than cores: none idles while the last universe runs alone
@@ -92,19 +94,26 @@ def run_universes(options: RunOptions) -> int:
     return 1 if outcome.failures else 0
 
 
-def _config(options: RunOptions) -> Config:
+def _config(options: RunOptions) -> tuple[Config, dict[str, AbsentPlugin]]:
     if not (options.home / "nofx.toml").exists():
         from nofx_pipelines.cli.init import write_default
 
         write_default(options.home)
         say(f"wrote {options.home / 'nofx.toml'}: three simulated universes")
-    config = load_config(options.home)
-    return config if options.seed is None else with_seed(config, options.seed)
+    config, refused = load_usable(options.home)
+    return (config if options.seed is None else with_seed(config, options.seed)), refused
 
 
-def _chosen(config: Config, options: RunOptions) -> list[UniverseConfig]:
-    wanted = options.universes or tuple(config.universes)
-    unknown = [name for name in wanted if name not in config.universes]
+def _chosen(
+    config: Config, refused: Mapping[str, AbsentPlugin], options: RunOptions
+) -> tuple[list[UniverseConfig], list[tuple[str, str]]]:
+    """The universes to run; and those asked for that name an absent plug-in, with the reason.
+
+    Raises:
+        ConfigError: for an unknown universe, and where none is left to run.
+    """
+    asked = options.universes or (*config.universes, *refused)
+    unknown = [name for name in asked if name not in config.universes and name not in refused]
     if unknown:
         raise ConfigError(
             f"--universe {unknown[0]!r} is not in {config.home / 'nofx.toml'}, "
@@ -112,7 +121,11 @@ def _chosen(config: Config, options: RunOptions) -> list[UniverseConfig]:
             kept="nothing was run",
             hint=f"nofx run --universe {next(iter(config.universes), 'cn')}",
         )
-    return [config.universes[name] for name in wanted]
+    chosen = [config.universes[name] for name in asked if name in config.universes]
+    absent = [(name, refused[name]) for name in asked if name in refused]
+    if absent and not chosen:
+        raise absent[0][1]
+    return chosen, [(name, str(error)) for name, error in absent]
 
 
 def _jobs(

@@ -8,7 +8,7 @@ from pathlib import Path
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 from nofx_pipelines.cli.plan import Selection
 from nofx_pipelines.cli.terminal import say, table
-from nofx_pipelines.config_file import load_config
+from nofx_pipelines.config_file import load_usable
 from nofx_pipelines.errors import DataError, PluginError
 from nofx_pipelines.plan import StageState
 
@@ -17,7 +17,7 @@ def show_status(home: Path) -> None:
     """Print one line a stage."""
     from dagster import DagsterInstance
 
-    config = load_config(home)
+    config, refused = load_usable(home)
     selection = Selection(config, None, None, datetime.now(UTC))
     states: list[StageState] = []
     with DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
@@ -33,6 +33,7 @@ def show_status(home: Path) -> None:
                     below = selection.of_universe(universe, instance, feed_fresh=not above.keys)
                     states += below.states
     rows = [(state.key, "fresh" if state.fresh else "stale", state.reason) for state in states]
+    rows += [(name, "refused", str(error)) for name, error in refused.items()]
     say(table(("stage", "state", "reason"), rows))
     stale = sum(not state.fresh for state in states)
     say(

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nofx_pipelines import plugins
+from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.terminal import count, say, seconds, table
-from nofx_pipelines.config_file import load_config
 from nofx_pipelines.errors import ConfigError
 from nofx_pipelines.lake.store import Lake
 
@@ -83,7 +83,7 @@ def run_stream(
 def _universe(home: Path, name: str | None) -> UniverseConfig | None:
     if name is None:
         return None
-    config = load_config(home)
+    config = usable_config(home)
     if name not in config.universes:
         raise ConfigError(f"no universe {name!r} in nofx.toml", hint=f"one of {', '.join(config.universes)}")
     return config.universes[name]
@@ -125,7 +125,7 @@ def _known(home: Path, universe: UniverseConfig | None, path: Path | None) -> pl
     if path is not None:
         return pl.read_parquet(path)
     assert universe is not None
-    return replayed_bars(Lake(load_config(home).lake), universe, None, None)
+    return replayed_bars(Lake(usable_config(home).lake), universe, None, None)
 
 
 def _exchange_feed(universe: UniverseConfig | None, source: Source) -> tuple[CcxtFeed, float]:

@@ -10,16 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 from nofx_pipelines.cli.terminal import say
-from nofx_pipelines.config_file import load_config
 
 GRACE_SECONDS = 10.0
 
 
 def serve(home: Path, port: int, mlflow_port: int) -> int:
     """Run both servers until Ctrl-C, or until one ends, whose exit status is returned."""
-    load_config(home)
+    usable_config(home)
     workspace = prepare_dagster_home(home) / "workspace.yaml"
     from nofx_pipelines.registry.tracking import Tracker
 

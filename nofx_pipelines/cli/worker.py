@@ -7,7 +7,6 @@ prints stage events as JSON lines (`assets.progress`).
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from datetime import UTC, date, datetime
@@ -26,8 +25,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true")
     args = parser.parse_args(argv)
 
+    from assets.progress import separate_events
     from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 
+    separate_events()
     folder = prepare_dagster_home(args.home)
     if args.seed is not None:
         os.environ["NOFX_SEED"] = str(args.seed)
@@ -61,12 +62,12 @@ def _work(args: argparse.Namespace, instance: Any) -> int:
 def _execute(definitions: Any, instance: Any, job: str, chosen: Any, force: bool) -> bool:
     import dagster as dg
 
-    from assets.progress import NAME
+    from assets.progress import NAME, write_event
     from assets.schedules import RANGE_END, RANGE_START
 
     for state in chosen.states if chosen else ():
         if state.fresh:
-            _say({"event": "fresh", "stage": state.key, "reason": state.reason})
+            write_event({"event": "fresh", "stage": state.key, "reason": state.reason})
     if chosen and not chosen.keys:
         return True
     ops = {"__".join(key): {"config": {"force": True}} for key in chosen.keys} if chosen and force else {}
@@ -77,13 +78,8 @@ def _execute(definitions: Any, instance: Any, job: str, chosen: Any, force: bool
         run_config={"loggers": {NAME: {}}, "ops": ops},
         raise_on_error=False,
     )
-    _say({"event": "run", "job": job, "run_id": result.run_id, "success": result.success})
+    write_event({"event": "run", "job": job, "run_id": result.run_id, "success": result.success})
     return bool(result.success)
-
-
-def _say(event: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

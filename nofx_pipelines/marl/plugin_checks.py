@@ -16,7 +16,7 @@ FLOATS = (torch.float32, torch.float64)
 def require_protocol(reference: Reference, member: object, methods: Sequence[str]) -> None:
     """Refuse a member that is a class, lacks one of ``methods``, or has no name."""
     reference.require(member, *methods)
-    name = getattr(member, "name", None)
+    name = reference.read(member, "name", None)
     if not isinstance(name, str) or not name:
         raise reference.refuse(f"has the name {name!r}; a name is a text")
 

@@ -13,6 +13,7 @@ import importlib.abc
 import importlib.util
 import linecache
 import sys
+import threading
 import types
 from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -27,11 +28,25 @@ def _package_of(folder: Path) -> str:
 
 def file_of(folder: Path, module: str) -> Path | None:
     """The file of a module in the folder; None where there is none or it lies outside."""
+    file = _place(folder, module)
+    return file if file is not None and _inside(file, folder) else None
+
+
+def leads_out(folder: Path, module: str) -> Path | None:
+    """The file that stands under a module's name and is a link to somewhere outside the folder."""
+    file = _place(folder, module)
+    return file if file is not None and not _inside(file, folder) else None
+
+
+def _place(folder: Path, module: str) -> Path | None:
     base = folder.resolve() / module.replace(".", "/")
-    for file in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
-        if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
-            return file
-    return None
+    # a package goes before a module of its name, as in Python's own search
+    candidates = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _inside(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
 
 
 class _FromText(SourceFileLoader):
@@ -64,7 +79,7 @@ class _HomeFinder(importlib.abc.MetaPathFinder):
             return spec
         file = file_of(folder, inner)
         if file is None:
-            return None
+            return self._without_init(fullname, folder, inner)
         return importlib.util.spec_from_file_location(
             fullname,
             file,
@@ -72,28 +87,69 @@ class _HomeFinder(importlib.abc.MetaPathFinder):
             submodule_search_locations=[str(file.parent)] if file.name == "__init__.py" else None,
         )
 
+    def _without_init(self, fullname: str, folder: Path, inner: str) -> ModuleSpec:
+        """A folder as a package; whatever else is asked for is not there, so that Python's own search,
+        which takes cached bytecode and links that lead out, is not asked.
+        """
+        directory = folder / inner.replace(".", "/")
+        if not directory.is_dir() or not _inside(directory, folder):
+            raise ModuleNotFoundError(f"{folder} has no module {inner}", name=fullname)
+        spec = ModuleSpec(fullname, None, is_package=True)
+        spec.submodule_search_locations = [str(directory)]
+        return spec
+
 
 _FINDER = _HomeFinder()
+_LOCK = threading.RLock()
+"""One thread loads at a time: a module that changed is taken out and loaded again."""
 _LOADED: dict[str, str] = {}
-"""The digest of the sources that a home's module was loaded from."""
+"""The digest of the sources that a home's module was loaded from, by its full name."""
 
 
 def home_module(folder: Path, module: str) -> types.ModuleType:
-    """The module of a home's file, loaded again when its sources or those that it imports have changed."""
-    if _FINDER not in sys.meta_path:
-        # before Python's own, which would take cached bytecode of the folder's files
-        sys.meta_path.insert(0, _FINDER)
-    package = _package_of(folder)
-    _FINDER.folders[package] = folder.resolve()
-    full, digest = f"{package}.{module}", home_digest(folder, module)
-    if _LOADED.get(full) != digest:
-        for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
-            del sys.modules[name]
-            _LOADED.pop(name, None)
+    """The module of a home's file; it, and what it imports, is loaded again only where sources changed."""
+    with _LOCK:
+        if _FINDER not in sys.meta_path:
+            # before Python's own, which would take cached bytecode of the folder's files
+            sys.meta_path.insert(0, _FINDER)
+        package = _package_of(folder)
+        _FINDER.folders[package] = folder.resolve()
+        _drop_changed(folder, package)
+        digests = {f"{package}.{name}": home_digest(folder, name) for name in _closure(folder, module)}
+        try:
+            return importlib.import_module(f"{package}.{module}")
+        finally:
+            for name in _modules_of(package):
+                if name not in _LOADED:
+                    inner = name.removeprefix(f"{package}.")
+                    _LOADED[name] = digests.get(name) or home_digest(folder, inner)
+
+
+def _modules_of(package: str) -> list[str]:
+    return [name for name in sys.modules if name.startswith(f"{package}.")]
+
+
+def _drop_changed(folder: Path, package: str) -> None:
+    """Forget the modules whose sources, or those of what they import, are not those they were loaded from."""
+    changed = [
+        name
+        for name in _modules_of(package)
+        if _LOADED.get(name) != home_digest(folder, name.removeprefix(f"{package}."))
+    ]
+    for name in changed:
+        sys.modules.pop(name, None)
+        _LOADED.pop(name, None)
+        parent, _, last = name.rpartition(".")
+        # ``from . import part`` asks the package's attribute before it asks for the module
+        if parent in sys.modules:
+            vars(sys.modules[parent]).pop(last, None)
+    if changed:
         linecache.checkcache()
-    loaded = importlib.import_module(full)
-    _LOADED[full] = digest
-    return loaded
+
+
+def _closure(folder: Path, module: str) -> list[str]:
+    """The home's modules that a module imports, itself among them."""
+    return [name for name in _home_sources(folder, module)[0] if "/" not in name]
 
 
 def home_digest(folder: Path, module: str) -> str:

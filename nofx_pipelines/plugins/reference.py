@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nofx_pipelines import code_version
-from nofx_pipelines.errors import ConfigError, NofxError, PluginError
-from nofx_pipelines.plugins.home_modules import file_of, home_digest, home_module
+from nofx_pipelines.errors import AbsentPlugin, ConfigError, NofxError, PluginError
+from nofx_pipelines.plugins.home_modules import file_of, home_digest, home_module, leads_out
 from nofx_pipelines.plugins.kinds import KINDS, Kind, builtin_names
 
 FOLDER = "plugins"
@@ -24,6 +24,9 @@ FOLDER = "plugins"
 GROUP = "nofx_pipelines"
 """Entry points are announced in the group ``nofx_pipelines.<kind>``."""
 _REFERENCE = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<attribute>[A-Za-z_]\w*)")
+
+
+_REQUIRED = object()
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,14 @@ class Reference:
                 raise self.refuse(
                     f"imports {error.name}, a file beside it: write `from . import {error.name}`"
                 ) from error
-        if not hasattr(module, self.attribute):
-            public = ", ".join(name for name in vars(module) if not name.startswith("_")) or "nothing"
-            raise self.refuse(f"has no {self.attribute!r}; it has {public[:200]}")
-        member = getattr(module, self.attribute)
-        with self.guard("reading its name"):
-            own = getattr(member, "name", None)
-        if own in (*builtin_names(self.kind.name), *self.kind.aliases):
+        with self.guard(f"reading its {self.attribute}"):
+            if not hasattr(module, self.attribute):
+                public = ", ".join(name for name in vars(module) if not name.startswith("_")) or "nothing"
+                raise self.refuse(f"has no {self.attribute!r}; it has {public[:200]}")
+            member = getattr(module, self.attribute)
+        own = self.read(member, "name", None)
+        # a text of the plug-in's own class could answer == as it likes
+        if type(own) is str and own in (*builtin_names(self.kind.name), *self.kind.aliases):
             raise self.refuse(f"calls itself {own!r}, which is a built-in {self.kind.what}")
         return member
 
@@ -90,8 +94,26 @@ class Reference:
         if isinstance(member, type):
             raise self.refuse(f"is the class {member.__name__}: assign an instance, {member.__name__}()")
         for method in methods:
-            if not callable(getattr(member, method.partition("(")[0], None)):
+            if not callable(self.read(member, method.partition("(")[0], None)):
                 raise self.refuse(f"has no method {method}")
+
+    def read(self, member: object, attribute: str, default: Any = _REQUIRED) -> Any:
+        """An attribute of the member, which may be code of the plug-in's own; PluginError where it raises.
+
+        Parameters
+        ----------
+        member:
+            The member, or what it returned.
+        attribute:
+            Its attribute's name.
+        default:
+            Where there is none; without a default a missing attribute is refused.
+        """
+        with self.guard(f"reading its {attribute}"):
+            value = getattr(member, attribute, default)
+            if value is _REQUIRED:
+                raise self.refuse(f"has no {attribute}")
+            return value
 
     def refuse(self, problem: str) -> PluginError:
         """The error that names this member."""
@@ -117,8 +139,8 @@ class Reference:
         except unchanged:
             raise
         except (Exception, SystemExit) as error:
-            line = self._line(error)
-            raise self.refuse(f"raised {type(error).__name__} when {doing}: {error}{line}") from error
+            said = f"raised {type(error).__name__} when {doing}: {_text(error)}{self._line(error)}"
+            raise self.refuse(said) from error
 
     def _line(self, error: BaseException) -> str:
         """Where in the plug-in's own files an error was raised."""
@@ -135,7 +157,8 @@ class Reference:
             return code_version.code_version([self.module])
         if self.folder is not None:
             return home_digest(self.folder, self.module)
-        return code_version.code_version([self.module])
+        with self.guard("reading its sources"):
+            return code_version.code_version([self.module])
 
 
 def find(kind: str, name: str, folder: Path | None = None) -> Reference:
@@ -180,9 +203,13 @@ def find(kind: str, name: str, folder: Path | None = None) -> Reference:
     module, attribute = match["module"], match["attribute"]
     if folder is not None and file_of(folder, module) is not None:
         return Reference(of, name, module, attribute, "home", folder.resolve())
+    if folder is not None and (link := leads_out(folder, module)) is not None:
+        why = f"is not read: {link} is a link that leads out of {folder}"
+        raise _unknown(of, name, folder, why, AbsentPlugin)
     if not _importable(module):
         places = [f"{folder / module.replace('.', '/')}.py is not there"] if folder is not None else []
-        raise _unknown(of, name, folder, " and ".join([*places, f"no module {module} is installed"]))
+        why = ": " + " and ".join([*places, f"no module {module} is installed"])
+        raise _unknown(of, name, folder, why, AbsentPlugin)
     return Reference(of, name, module, attribute, "installed")
 
 
@@ -222,18 +249,31 @@ def _assigning(kind: str, folder: Path | None) -> list[Path]:
     return [file for file in files if assigns.search(file.read_text(encoding="utf-8", errors="replace"))]
 
 
-def _unknown(kind: Kind, name: str, folder: Path | None, why: str) -> ConfigError:
+def _unknown(
+    kind: Kind, name: str, folder: Path | None, why: str, error: type[ConfigError] = ConfigError
+) -> ConfigError:
     known = known_names(kind.name, folder)
-    return ConfigError(
-        f'{kind.what} {name!r} {why}; known are {", ".join(known)}, or "module:attribute"',
+    between = "" if why.startswith(":") else " "
+    return error(
+        f'{kind.what} {name!r}{between}{why}; known are {", ".join(known)}, or "module:attribute"',
         kept="nothing was run",
-        hint=f"nofx plugins lists them; nofx new {kind.name} NAME writes one",
+        hint=f"`nofx plugins --kind {kind.name}` lists them, `nofx new {kind.name} NAME` writes one",
     )
 
 
-def _importable(module: str) -> bool:
-    """Whether a module of that name is installed; parents of a dotted name are imported to see."""
+def _text(error: BaseException) -> str:
+    """What an error says; its own ``__str__`` may raise."""
     try:
-        return importlib.util.find_spec(module) is not None
+        return str(error)
+    except Exception as second:  # noqa: BLE001  a plug-in's code may raise anything
+        return f"(its text raises {type(second).__name__})"
+
+
+def _importable(module: str) -> bool:
+    """Whether a module of that name is installed; nothing is imported to see."""
+    if code_version.source_file(module) is not None:
+        return True
+    try:
+        return "." not in module and importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False

@@ -11,7 +11,7 @@ import pytest
 from assets.build import build_definitions
 from assets.partitions import keys_between, partitions_of
 from nofx_pipelines.config import Config, FeedConfig, SourceConfig, UniverseConfig
-from nofx_pipelines.config_file import default_config
+from nofx_pipelines.config_file import default_config, render_config
 from nofx_pipelines.definitions import defs
 from nofx_pipelines.graph import UNIVERSE_STAGES
 
@@ -107,6 +107,25 @@ def test_only_feeds_of_files_watch_an_inbox(tmp_path: Path) -> None:
     assert inboxes == ["inbox_hk_1d"]
     simulated = build_definitions(default_config(tmp_path)).sensors or ()
     assert not [s.name for s in simulated if s.name.startswith("inbox_")]
+
+
+def test_a_universe_whose_plug_in_cannot_be_used_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = render_config(default_config(tmp_path)).replace('"leak_check"]', '"leak_check", "gone:GATE"]', 1)
+    (tmp_path / "nofx.toml").write_text(text)
+    monkeypatch.setenv("NOFX_HOME", str(tmp_path))
+    shown = defs()
+    assert "gone.py is not there" in str(shown.resolve_assets_def("CONFIG_ERROR").descriptions_by_key)
+    assert {key.partition("/")[0] for key in keys(shown)} >= {"hk", "crypto", "mart"}
+    assert "cn/bars" not in keys(shown)
+    (tmp_path / "unwritten_gate.py").write_text("def f(:\n")  # installed, and no Python
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "nofx.toml").write_text(text.replace("gone:GATE", "unwritten_gate:GATE"))
+    shown = defs()
+    assert "SyntaxError" in str(shown.resolve_assets_def("CONFIG_ERROR").descriptions_by_key)
+    assert "cn/bars" not in keys(shown)
+    assert "hk/bars" in keys(shown)
 
 
 def test_a_wrong_file_shows_as_one_asset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

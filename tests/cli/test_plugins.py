@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,18 @@ from typing import Any
 import pytest
 
 from nofx_pipelines import plugins
-from nofx_pipelines.cli.doctor import _plugins
+from nofx_pipelines.cli.doctor import _configuration, _plugins
 from nofx_pipelines.cli.plugins import list_plugins
-from nofx_pipelines.config_file import default_config, load_config, render_config
-from nofx_pipelines.errors import ConfigError
+from nofx_pipelines.cli.run import RunOptions, _chosen
+from nofx_pipelines.config_file import default_config, load_config, load_usable, render_config
+from nofx_pipelines.errors import ConfigError, PluginError
+
+GATE = """class Passing:
+    def judge(self, evidence, config):
+        raise NotImplementedError
+
+GATE = Passing()
+"""
 
 
 @pytest.fixture
@@ -21,9 +30,10 @@ def home(tmp_path: Path) -> Path:
     """A home whose first universe names a plug-in that works and one that does not."""
     folder = tmp_path / plugins.FOLDER
     folder.mkdir()
-    (folder / "works.py").write_text("GATE = object()\n")
+    (folder / "works.py").write_text(f"print('on the way in')\n{GATE}")
+    (folder / "no_gate.py").write_text("GATE = object()\n")
     (folder / "broken.py").write_text("GATE = 1 / 0\n")
-    (folder / "unused.py").write_text("GATE = object()\n")
+    (folder / "unused.py").write_text(GATE)
     (folder / "test_works.py").write_text("GATE = 'a test is no plug-in'\n")
     text = render_config(default_config(tmp_path))
     text = text.replace('"leak_check"]', '"leak_check", "works:GATE", "broken:GATE"]', 1)
@@ -45,6 +55,7 @@ def test_each_member_has_its_place_its_users_and_its_state(
     assert shown["works:GATE"]["used_by"] == "cn"
     assert shown["unused:GATE"]["used_by"] == ""
     assert "ZeroDivisionError" in shown["broken:GATE"]["state"]
+    assert "has no method judge(evidence, config)" in shown["no_gate:GATE"]["state"]
     assert shown["net_sharpe"]["origin"] == "built-in"
     assert shown["net_sharpe"]["used_by"] == "cn, hk, crypto"
     assert "test_works:GATE" not in shown
@@ -90,3 +101,58 @@ def test_doctor_names_a_plug_in_that_does_not_load(home: Path) -> None:
     assert said["plug-in works:GATE"][0]
     assert not said["plug-in broken:GATE"][0]
     assert "broken.py" in said["plug-in broken:GATE"][1]
+
+
+def test_what_a_plug_in_prints_is_no_part_of_the_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    list_plugins(home, "gates", "json")
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)
+    assert "on the way in" in shown.err
+
+
+def test_an_installed_package_that_is_broken_is_listed_with_its_reason(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, text in (("gate_that_exits", "raise SystemExit(3)\n"), ("gate_unwritten", "def f(:\n")):
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    made = EntryPoints(
+        EntryPoint(name, value, "nofx_pipelines.gates")
+        for name, value in (
+            ("exits", "gate_that_exits:GATE"),
+            ("unwritten", "gate_unwritten:GATE"),
+            ("gone", "no_such_package.gates:GATE"),
+        )
+    )
+    monkeypatch.setattr(
+        "nofx_pipelines.plugins.reference.entry_points", lambda group: made.select(group=group)
+    )
+    shown = rows(home, capsys)
+    assert "raised SystemExit when importing it: 3" in shown["exits"]["state"]
+    assert "SyntaxError" in shown["unwritten"]["state"]
+    assert "No module named 'no_such_package'" in shown["gone"]["state"]
+    for name in ("unwritten", "gone"):
+        with pytest.raises(PluginError, match=f"plug-in '{name}'"):
+            plugins.find("gates", name).digest()
+
+
+def test_an_absent_plug_in_is_named_and_the_other_universes_are_usable(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "plugins" / "works.py").unlink()
+    config, refused = load_usable(home)
+    assert (sorted(config.universes), sorted(refused)) == (["crypto", "hk"], ["cn"])
+    assert "works.py is not there" in str(refused["cn"])
+    assert "what does not name it goes on. Next: put the file back, or " in str(refused["cn"])
+    list_plugins(home, "gates", "table")
+    assert "cn: " in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"works\.py is not there"):
+        load_config(home)
+    options = RunOptions(home, None, None, None, None, False)
+    chosen, absent = _chosen(config, refused, options)
+    assert ([u.name for u in chosen], [name for name, _ in absent]) == (["hk", "crypto"], ["cn"])
+    with pytest.raises(ConfigError, match=r"works\.py is not there"):
+        _chosen(config, refused, replace(options, universes=("cn",)))
+    findings = {name: (good, text) for name, good, text in _configuration(home)}
+    assert not findings["cn"][0]
+    assert findings["nofx.toml"][0]

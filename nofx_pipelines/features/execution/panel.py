@@ -64,6 +64,9 @@ _SOURCES = {
 }
 """The column of bars that a number is made of, where it is another."""
 _MINUTE = 60_000_000
+_DECIMAL = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_GROUPS = ("sector", "board")
+"""Columns whose texts name a group: only their equality means something."""
 _OPTIONAL = (*OPTIONAL_COLUMNS, TRADED)
 """Columns that bars need not have."""
 
@@ -95,11 +98,38 @@ def _numbers(bars: pl.DataFrame, name: str) -> pl.Expr:
         number = source.str.ends_with("auction").cast(pl.Float64)
     elif name in OPTIONAL_COLUMNS and name not in bars.columns:
         number = pl.lit(None, dtype=pl.Float64)
-    elif bars.schema[name] == pl.String:
+    elif name in _GROUPS and bars.schema[name] == pl.String:
         number = source.replace_strict(_codes(bars[name]), return_dtype=pl.Float64, default=None)
+    elif bars.schema[name] == pl.String:
+        number = pl.lit(text_numbers(bars[name]))
+    elif not (bars.schema[name].is_numeric() or bars.schema[name] in (pl.Null, pl.Boolean)):
+        raise FeatureError(
+            f"column {name!r} of the bars is {bars.schema[name]}, not a number",
+            kept="nothing was computed",
+            hint=f"cast {name!r} to Float64",
+        )
     else:
         number = source.cast(pl.Float64)
     return number.alias(name)
+
+
+def text_numbers(texts: pl.Series) -> pl.Series:
+    """Decimal texts ("12.5", "1e-7") as Float64, null as null; FeatureError names the column and the first
+    text that is no finite number.
+
+    >>> text_numbers(pl.Series("close", ["12.5", None])).to_list()
+    [12.5, None]
+    """
+    bare = texts.str.strip_chars()
+    numbers = bare.cast(pl.Float64, strict=False)
+    wrong = texts.is_not_null() & ~(bare.str.contains(_DECIMAL) & numbers.is_finite()).fill_null(value=False)
+    if wrong.any():
+        raise FeatureError(
+            f"column {texts.name!r} of the bars is text, and {texts.filter(wrong)[0]!r} is not a number",
+            kept="nothing was computed",
+            hint=f"give {texts.name!r} as numbers, null where one is missing",
+        )
+    return numbers
 
 
 def _codes(texts: pl.Series) -> dict[str, float]:

@@ -38,7 +38,7 @@ class CheckedLabel:
         """The kind's labels; PluginError where they are none that a table can hold."""
         with self.reference.guard("labelling bars"):
             labelled = self.kind.label(bars, config)
-        problem = _problem(labelled, len(bars), config.horizon)
+            problem = _problem(labelled, len(bars), config.horizon)
         if problem is not None:
             raise self.reference.refuse(problem)
         return labelled

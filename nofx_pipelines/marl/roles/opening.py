@@ -37,7 +37,7 @@ def open_roles(names: Sequence[str], folder: Path | None) -> tuple[Role, ...]:
     opened: dict[str, tuple[Reference, Role]] = {}
     for name in names:
         reference = find("roles", name, folder)
-        role = _open(reference)
+        role = open_role(reference)
         if role.name in opened:
             raise reference.refuse(f"calls itself {role.name!r}, as {opened[role.name][0].shown} does")
         opened[role.name] = (reference, role)
@@ -55,7 +55,8 @@ def open_roles(names: Sequence[str], folder: Path | None) -> tuple[Role, ...]:
     return team
 
 
-def _open(reference: Reference) -> Role:
+def open_role(reference: Reference) -> Role:
+    """One role, with its description checked; PluginError for a plug-in that is none."""
     role: Role = reference.load()
     if reference.origin == "built-in":
         return role

@@ -103,7 +103,7 @@ class GuardedFamily:
     @property
     def libraries(self) -> tuple[str, ...]:
         """The distributions that it names."""
-        return tuple(self.member.libraries)
+        return tuple(self.reference.read(self.member, "libraries"))
 
     def space(self) -> SearchSpace | None:
         """What its study searches."""
@@ -124,7 +124,7 @@ class GuardedFamily:
     @property
     def fitter(self) -> Callable[[Dataset], GuardedFitter] | None:
         """Its own fitter where it has one."""
-        return self._fitter if getattr(self.member, "fitter", None) is not None else None
+        return self._fitter if self.reference.read(self.member, "fitter", None) is not None else None
 
     def _fitter(self, train: Dataset) -> GuardedFitter:
         with self.reference.guard("preparing rows"):
@@ -141,9 +141,9 @@ class GuardedFamily:
 def guarded_family(reference: Reference, member: Any) -> GuardedFamily:
     """The plug-in's family behind its checks; PluginError where it lacks what a family offers."""
     reference.require(member, "space()", "fit(data, params, seed, device)", "restore(files)")
-    if not isinstance(getattr(member, "name", None), str):
+    if not isinstance(reference.read(member, "name", None), str):
         raise reference.refuse("has no name: a model family has one, a str")
-    libraries = getattr(member, "libraries", None)
+    libraries = reference.read(member, "libraries", None)
     if not isinstance(libraries, (tuple, list)) or not all(isinstance(name, str) for name in libraries):
         raise reference.refuse('names no libraries: write libraries = ("numpy", "onnx") or those it uses')
     absent = [name for name in libraries if not _is_installed(name)]
@@ -159,12 +159,14 @@ def _guarded_model(reference: Reference, model: Any, columns: tuple[str, ...] | 
         if missing:
             raise reference.refuse(f"fits a {type(model).__name__} without {', '.join(missing)}")
         names, settings = model.feature_names, model.settings
-    if not isinstance(names, (tuple, list)) or (columns is not None and tuple(names) != columns):
-        raise reference.refuse("fits a model whose feature_names are not the columns of its rows, in order")
-    try:
-        written = json.loads(json.dumps(dict(settings)))
-    except (TypeError, ValueError) as error:
-        raise reference.refuse(f"fits a model whose settings are no JSON values: {error}") from error
+        if not isinstance(names, (tuple, list)) or (columns is not None and tuple(names) != columns):
+            raise reference.refuse(
+                "fits a model whose feature_names are not the columns of its rows, in order"
+            )
+        try:
+            written = json.loads(json.dumps(dict(settings)))
+        except (TypeError, ValueError) as error:
+            raise reference.refuse(f"fits a model whose settings are no JSON values: {error}") from error
     return GuardedModel(reference, model, tuple(names), written)
 
 

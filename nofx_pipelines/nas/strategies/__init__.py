@@ -58,15 +58,17 @@ class CheckedStrategy:
         """The proposal, canonical; PluginError for what is no genotype of the space."""
         with self.reference.guard(f"proposing trial {number}"):
             proposal: Any = self.member.propose(space, history, number, seed)
-        if not isinstance(proposal, (tuple, list, np.ndarray)):
-            raise self.reference.refuse(
-                f"proposes {type(proposal).__name__}, not a genotype (a tuple of int)"
-            )
-        strange = [gene for gene in proposal if not isinstance(gene, Integral)]
+            if not isinstance(proposal, (tuple, list, np.ndarray)):
+                raise self.reference.refuse(
+                    f"proposes {type(proposal).__name__}, not a genotype (a tuple of int)"
+                )
+            # an array without a dimension cannot be walked through: the guard says so
+            genes = list(proposal)
+        strange = [gene for gene in genes if isinstance(gene, bool) or not isinstance(gene, Integral)]
         if strange:
             raise self.reference.refuse(f"proposes a genotype with {strange[0]!r}, which is no whole number")
         try:
-            return space.canonical([int(gene) for gene in proposal])
+            return space.canonical([int(gene) for gene in genes])
         except ModelError as error:
             raise self.reference.refuse(f"proposes what is not in the space: {error.problem}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +35,11 @@ class CheckedGate:
         """The gate's answer, NaN as None; PluginError where it gives none that counts."""
         with self.reference.guard("judging a candidate"):
             finding = self.gate.judge(evidence, config)
-        problem = _problem(finding)
-        if problem is not None:
-            raise self.reference.refuse(problem)
-        return Finding(_known(finding.value), _known(finding.threshold), finding.passed, str(finding.reason))
+            problem = _problem(finding)
+            if problem is not None:
+                raise self.reference.refuse(problem)
+            numbers = _known(finding.value), _known(finding.threshold)
+            return Finding(*numbers, bool(finding.passed), str(finding.reason))
 
 
 def _problem(finding: Any) -> str | None:
@@ -47,6 +49,8 @@ def _problem(finding: Any) -> str | None:
     answer: Any = finding
     for name, number in (("value", answer.value), ("threshold", answer.threshold)):
         if not _is_number(number):
+            if type(number) is int:
+                return f"answered {name} with a whole number of {number.bit_length()} bits: no float holds it"
             return f"answered {name} = {number!r}: write float(…), or None for the unknown"
     if not isinstance(answer.passed, bool):
         return f"answered passed = {answer.passed!r}: write bool(…)"
@@ -58,7 +62,11 @@ def _problem(finding: Any) -> str | None:
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    if value is None:
+        return True
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) <= sys.float_info.max
 
 
 def _known(number: float | None) -> float | None:

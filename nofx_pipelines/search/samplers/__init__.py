@@ -65,10 +65,11 @@ class CheckedSampler:
         """The proposal in the space's order; PluginError for one outside the space."""
         with self.reference.guard(f"proposing trial {number}"):
             proposal: Any = self.member.propose(space, history, number, seed)
-        if not isinstance(proposal, Mapping):
-            raise self.reference.refuse(f"proposes {type(proposal).__name__}, not a value for each parameter")
-        params = {name: _plain(value) for name, value in proposal.items()}
-        problem = space.why_outside(params)
+            if not isinstance(proposal, Mapping):
+                kind = type(proposal).__name__
+                raise self.reference.refuse(f"proposes {kind}, not a value for each parameter")
+            params = {name: _plain(value) for name, value in proposal.items()}
+            problem = space.why_outside(params)
         if problem is not None:
             raise self.reference.refuse(f"proposes a trial outside the space {space.name!r}: {problem}")
         return {parameter.name: params[parameter.name] for parameter in space.parameters}

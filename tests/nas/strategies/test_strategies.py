@@ -95,6 +95,7 @@ def test_a_proposal_becomes_canonical_and_whole_numbers_of_any_kind_are_taken(tm
         ("[0.5, *genes[1:]]", r"a genotype with 0\.5, which is no whole number"),
         ("'evolution'", "proposes str, not a genotype"),
         ("None", "proposes NoneType, not a genotype"),
+        ("__import__('numpy').array(3)", "raised TypeError when proposing trial"),
         ("history[-1].genotype", "raised IndexError when proposing trial 0"),
     ],
 )

@@ -59,6 +59,7 @@ def test_nan_is_unknown(tmp_path: Path) -> None:
         ("Finding(None, 0.0, True, 'x')", "passed a candidate with value = None: an unknown number"),
         ("Finding(float('nan'), 0.0, True, 'x')", "passed a candidate with value = nan: an unknown number"),
         ("Finding(float('inf'), 0.0, True, 'x')", "passed a candidate with value = inf: an unknown number"),
+        ("Finding(10**400, 0.0, True, 'x')", "answered value with a whole number of 1329 bits: no float"),
         ("Finding(0.5, 0.0, True, '')", "answered reason = '': it is a sentence"),
         ("Finding(0.5, 0.0, True, None)", "answered reason = None: it is a sentence"),
     ],
