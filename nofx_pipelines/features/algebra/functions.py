@@ -397,7 +397,16 @@ def apply(function: Callable[..., float], n: int, *columns: Expr) -> Expr:
     """A plain Python function of the last n values of each column: ``function(float64 [n], …) -> float``.
 
     Called where all windows are whole. One that raises gives null there and is counted with what it said
-    (`applied.applied`); the other features go on. The version follows from the function's source text.
+    (`user_functions.applied`); the other features go on. The version follows from all that the function
+    reads (`function_key`): its code, closure, default arguments, globals, and the functions that it calls.
+
+    Raises
+    ------
+    FeatureError
+        Where it reads what no version can cover: the clock, a file, chance, state that goes from row to row.
+
+    Examples
+    --------
 
     >>> def spread(x):
     ...     return x.max() - x.min()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError
-from nofx_pipelines.features.algebra.expr import Expr, walk
+from nofx_pipelines.features.algebra.expr import Expr, Param, walk
+from nofx_pipelines.features.algebra.function_key import function_key, name_of
 
 F64 = NDArray[np.float64]
-_FUNCTIONS: dict[str, Applied] = {}
 
 
 @dataclass
@@ -41,38 +40,66 @@ class Applied:
         return value if np.isfinite(value) else float("nan")
 
 
-def register(function: Callable[..., Any]) -> str:
-    """The key of a function: its name and the hash of its source, so that a changed one is another
-    feature."""
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError) as error:
-        raise FeatureError(
-            f"{function!r} has no source text to take a version from",
-            hint="def it in a module or a notebook cell",
-        ) from error
-    digest = blake2b(source.encode(), digest_size=8).hexdigest()
-    key = f"{getattr(function, '__qualname__', 'function')}:{digest}"
-    _FUNCTIONS[key] = Applied(function)
+class FunctionKey(str):
+    """The key of a function as a parameter of `apply`; it holds the function.
+
+    So a function lives as long as an expression or a program that calls it, and no longer: a notebook that
+    makes lambdas in a loop does not collect them.
+    """
+
+    applied: Applied
+
+
+_LIVE: WeakValueDictionary[str, Applied] = WeakValueDictionary()
+"""Functions by their keys, for as long as something calls them; two of one key compute the same."""
+
+
+def register(function: Callable[..., Any]) -> FunctionKey:
+    """The key of a function: its name and the digest of all that it reads (`function_key`)."""
+    if not callable(function):
+        raise FeatureError(f"{function!r} is not a function", hint="apply(lambda x: x.max(), 20, close)")
+    key = FunctionKey(function_key(function))
+    key.applied = _LIVE.setdefault(str(key), Applied(function))
     return key
 
 
-def applied(key: str) -> Applied:
-    """The registered function of that key."""
-    return _FUNCTIONS[key]
+def applied(key: Param) -> Applied:
+    """The function of a parameter of `apply`."""
+    assert isinstance(key, FunctionKey)
+    return key.applied
 
 
 def failures_of(expr: Expr) -> tuple[int, str | None]:
     """How often the Python functions in it have raised in this process, and what one said last."""
-    functions = [applied(str(node.params[0])) for node in walk(expr) if node.op == "apply"]
+    functions = [applied(node.params[0]) for node in walk(expr) if node.op == "apply"]
     errors = [one.last_error for one in functions if one.errors]
     return sum(one.errors for one in functions), errors[-1] if errors else None
 
 
-def over_rows(key: str, n: int, columns: list[F64]) -> F64:
+def require_unchanged(key: FunctionKey) -> None:
+    """Refuse a function that reads another value now than when its feature was declared.
+
+    Raises
+    ------
+    FeatureError
+        Naming the function: its values would stand under the version of other ones.
+    """
+    function = key.applied.function
+    if function_key(function) != key:
+        raise FeatureError(
+            f"what the Python function {name_of(function)!r} reads (globals, closure, defaults) has changed "
+            "since its feature was declared, or changes while it runs",
+            kept="nothing was computed with it",
+            hint="declare the feature again; what changes from row to row belongs into its windows",
+        )
+
+
+def over_rows(key: FunctionKey, n: int, columns: list[F64]) -> F64:
     """The function over each row's windows; ``columns`` are n lags of each argument, the oldest first."""
-    one, out = _FUNCTIONS[key], np.full(len(columns[0]), np.nan)
+    require_unchanged(key)
+    one, out = key.applied, np.full(len(columns[0]), np.nan)
     values = np.stack(columns).reshape(len(columns) // n, n, -1)
     for row in range(len(out)):
         out[row] = one.value([np.ascontiguousarray(window) for window in values[:, :, row]])
+    require_unchanged(key)
     return out

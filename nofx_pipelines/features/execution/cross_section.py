@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nofx_pipelines.features.algebra.user_functions import over_rows
+from nofx_pipelines.features.algebra.user_functions import FunctionKey, over_rows
 from nofx_pipelines.features.execution.group_codes import by_value, places
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class Call:
     target: int
     min_count: int
     """Of `apply` the rows of its windows."""
-    function: str = ""
+    function: FunctionKey | None = None
 
 
 def call_of(i: Instruction, rows: dict[int, int]) -> Call:
     """The call of an instruction whose registers lie in ``rows`` of a panel."""
     args = tuple(rows[a] for a in i.args)
-    if i.op == "apply":
-        return Call(i.op, args, None, rows[i.dst], int(i.params[1]), str(i.params[0]))
+    if isinstance(function := i.params[0], FunctionKey):
+        return Call(i.op, args, None, rows[i.dst], int(i.params[1]), function)
     wanted = 2 if i.op == "neutralise" else 1
     group = args[wanted] if len(args) > wanted else None
     return Call(i.op, args[:wanted], group, rows[i.dst], int(i.params[0]))
@@ -50,7 +50,7 @@ def run(call: Call, panel: F64, moments: I64) -> None:
     """Write the values over ``panel`` float64 [rows, N]; ``moments`` int64 [N] number the times."""
     groups = moments
     args = [panel[a] for a in call.args]
-    if call.function:
+    if call.function is not None:
         panel[call.target] = over_rows(call.function, call.min_count, args)
         return
     if call.group is not None:

@@ -232,11 +232,11 @@ def _seasonal(node: Expr, x: F64, slot: F64) -> F64:
 
 
 def _apply(node: Expr, *args: F64) -> F64:
-    key, n = str(node.params[0]), int(node.params[1])
+    function, n = applied(node.params[0]), int(node.params[1])
     out = np.full(len(args[0]), np.nan)
     for t in range(len(out)):
         windows = [np.array([lag[t] for lag in args[k : k + n]]) for k in range(0, len(args), n)]
-        out[t] = applied(key).value(windows)
+        out[t] = function.value(windows)
     return out
 
 
