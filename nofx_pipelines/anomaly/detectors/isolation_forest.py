@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from nofx_pipelines.anomaly.detectors.protocol import BarWindow, Detector, Statistic
 from nofx_pipelines.anomaly.panel import Bools, Floats, Ints
 from nofx_pipelines.errors import NotEnoughData
+from nofx_pipelines.kernel_cache import cached
 
 TREES = 100
 SAMPLES = 256
@@ -158,7 +159,7 @@ def _heap(tree: Any, levels: int) -> tuple[Ints, Any, Bools, Floats, Floats]:
     return feature, threshold, split, expected, (depth + expected)[inner:]
 
 
-@njit(cache=True, nogil=True)
+@cached(Path(__file__).parent, nogil=True)
 def _depths(rows: Any, feature: Ints, threshold: Any, depth: Floats, levels: int) -> Floats:
     """Sum over trees of each row's path length."""
     total = np.zeros(len(rows))
@@ -177,7 +178,7 @@ def _depths(rows: Any, feature: Ints, threshold: Any, depth: Floats, levels: int
     return total
 
 
-@njit(cache=True, nogil=True)
+@cached(Path(__file__).parent, nogil=True)
 def _credits(rows: Any, feature: Ints, threshold: Any, split: Bools, expected: Floats, levels: int) -> Floats:
     """Sum over trees of the length that each feature's splits took off each row's path."""
     total = np.zeros(rows.shape)

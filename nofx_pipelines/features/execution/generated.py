@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 import subprocess
@@ -10,9 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
+from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features.execution.numba_engine import Plan
 from nofx_pipelines.features.kernel.cache import sources_hash
 from nofx_pipelines.features.kernel.instruction_tables import Fixed, clustered
@@ -59,10 +63,11 @@ class Generated:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         text = text_of(plan)
-        self.path = folder.resolve() / sources_hash() / f"program_{plan.program.version}.py"
+        name = f"program_{plan.program.version}_{_digest(text.encode())}"
+        self.path = folder.resolve() / sources_hash() / f"{name}.py"
         self.kernel: Callable[..., Any] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        if not self.path.exists() or self.path.read_text() != text:
+        if not self.path.exists() or self.path.read_bytes() != text.encode():
             self._write(text)
         if self._marker.exists():
             self.kernel = load(self.path)
@@ -75,7 +80,7 @@ class Generated:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._marker.unlink(missing_ok=True)
         draft = self.path.with_suffix(f".{os.getpid()}.part")
-        draft.write_text(text)
+        draft.write_text(text, encoding="utf-8")
         draft.replace(self.path)
 
     def begin(self) -> None:
@@ -92,7 +97,7 @@ class Generated:
         while self.kernel is None:
             compiling = self._compiling()
             if self._marker.exists():
-                self.kernel = load(self.path)
+                self.kernel = load(self.path)  # its text was compared, or written, when this was made
             elif not compiling or time.monotonic() >= until:
                 break
             else:
@@ -107,10 +112,29 @@ class Generated:
             return not ours
 
 
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+class _Written(SourceFileLoader):
+    """Compiles a kernel's text, once it has the hash in its name; bytecode from the disk is not looked at."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        text = self.get_data(self.path)
+        if not self.name.endswith(_digest(text)):
+            raise FeatureError(
+                f"{self.path} is not the kernel that was written there",
+                kept="the program runs by its tables",
+                hint=f"delete {Path(self.path).parent}; it is written again",
+            )
+        code: CodeType = self.source_to_code(text, self.path)
+        return code
+
+
 def load(path: Path) -> Any:
-    """The function ``push`` of a written kernel."""
+    """The function ``push`` of a written kernel; FeatureError where its text is another one."""
     name = f"nofx_kernel_{path.stem}"  # what Numba's cache looks its globals up in
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Written(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -6,17 +6,20 @@ is missing and left out.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from nofx_pipelines.kernel_cache import cached
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-_COMPILE = {"cache": True, "nogil": True}
+_compiled = cached(Path(__file__).parent, nogil=True)
 
 
-@njit(**_COMPILE)
+@_compiled
 def by_value(values: F64, order: I64, bounds: I64) -> tuple[I64, I64, F64]:
     """The valid rows by group and value; of each the number of its group, of each group its size.
 
@@ -40,7 +43,7 @@ def by_value(values: F64, order: I64, bounds: I64) -> tuple[I64, I64, F64]:
     return rows[:last], number[:last], sizes[:groups]
 
 
-@njit(**_COMPILE)
+@_compiled
 def places(values: F64, order: I64, bounds: I64, tie: float) -> tuple[I64, F64, I64]:
     """The valid rows by group and value; of each its place in the group from 0, ties averaged, and the size.
 

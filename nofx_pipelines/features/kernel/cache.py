@@ -1,49 +1,33 @@
-"""Where compiled kernels are kept: beside the sources, in a folder of their own hash.
-
-Numba's cache watches one file a function; a kernel is made of several.
-"""
+"""The kernels' place in the cache of compiled functions (`nofx_pipelines.kernel_cache`), one compiler at a
+time."""
 
 from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numba import config
 
+from nofx_pipelines import kernel_cache
+
 _HERE = Path(__file__).resolve().parent
 
+cached = partial(kernel_cache.cached, _HERE)
+"""``numba.njit`` with the cache; a kernel is made of several files of this folder, all of which count."""
 
-@lru_cache(maxsize=1)
+
+def cached_callback(function: Callable[..., Any], signature: str, **options: Any) -> Any:
+    """``numba.cfunc`` with the cache."""
+    return kernel_cache.cached_callback(function, signature, _HERE, **options)
+
+
 def sources_hash() -> str:
-    """16 hexadecimal digits of the kernel's sources."""
-    digest = sha256()
-    for path in sorted(_HERE.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def cached(compiler: Callable[..., Any], **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """``compiler(cache=True, **options)`` with its cache under the sources' hash."""
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        before = config.CACHE_DIR
-        folder = _HERE / "__pycache__" / sources_hash()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            config.CACHE_DIR = str(folder)
-        except OSError:  # an installation that is not ours to write: numba's own choice of folder
-            pass
-        try:
-            return compiler(cache=True, **options)(function)
-        finally:
-            config.CACHE_DIR = before
-
-    return decorate
+    """16 hexadecimal digits of the kernels' sources, compiler and processor."""
+    return kernel_cache.identity(_HERE)
 
 
 def named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -57,11 +41,16 @@ def named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return function
 
 
+def locks_folder() -> Path:
+    """Where processes see what another one is compiling."""
+    return kernel_cache.kernels_folder(_HERE)
+
+
 @contextmanager
 def one_process(name: str, *, wait: bool = True) -> Iterator[bool]:
     """Of several processes that find ``name`` uncompiled one compiles, the others wait, or get False."""
     try:
-        lock = (_HERE / "__pycache__" / sources_hash() / f"{name}.lock").open("w")
+        lock = (locks_folder() / f"{name}.lock").open("w")
     except OSError:
         yield True
         return

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from threading import Lock
 from types import FunctionType
 from typing import Any, Literal
 
 import numpy as np
-from numba import cfunc, config
+from numba import config
 from numpy.typing import NDArray
 
 from nofx_pipelines.features.kernel import rows as row
 from nofx_pipelines.features.kernel.blocks import STATEFUL
-from nofx_pipelines.features.kernel.cache import cached, named, one_process
+from nofx_pipelines.features.kernel.cache import cached_callback, named, one_process
 from nofx_pipelines.features.kernel.codes import OPS, numbers_of, numbers_of_one, segments_of, side_by_side
 from nofx_pipelines.features.kernel.elementwise import ELEMENTWISE
 from nofx_pipelines.features.kernel.memory import PLAIN, get_int
@@ -87,7 +86,7 @@ def _made(template: Any, alone: Compiled, eight: Compiled | None, wait: bool) ->
         with one_process(name, wait=wait) as ours:
             if not ours:
                 return UNMADE
-            _KEPT.append(cached(partial(cfunc, _ENTRY), **row.COMPILE)(made))
+            _KEPT.append(cached_callback(made, _ENTRY, **row.COMPILE))
             _MADE[name] = _KEPT[-1].address
     return _MADE[name]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from nofx_pipelines.features.kernel import rows as row
@@ -17,7 +16,7 @@ I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
 
 
-@cached(njit, **row.COMPILE)
+@cached(**row.COMPILE)
 def run(
     runs: I64, entries: I64, table: I64, numbers: F64, pool: I64, levels: F64, panel: F64, begins: I64,
     offsets: I64, ends: I64, registers: F64, states: F64, stored: I64, snapshots: F64, scratch: F64,
@@ -49,7 +48,7 @@ def run(
                 snapshots[e, j] = states[i, stored[j]]
 
 
-@cached(njit, **row.COMPILE)
+@cached(**row.COMPILE)
 def run_eights(
     runs: I64, entries: I64, table: I64, numbers: F64, pool: I64, levels: F64, panel: F64, members: I64,
     begins: I64, offsets: I64, ends: I64, registers: F64, states: F64, base: I64, apart: I64, memory: F64,
@@ -104,7 +103,7 @@ def run_eights(
                 states[i, k] = memory[base[k] + s * apart[k]]
 
 
-@cached(njit, **row.COMPILE)
+@cached(**row.COMPILE)
 def valid_bits(values: F64, found: U8) -> int:
     """Where values are there, a bit each, the first the lowest of its byte; gives how many are.
 

@@ -16,15 +16,15 @@ _HEAD = '''"""Written by nofx_pipelines for the program {version}; what is chang
 import math
 
 import numpy as np
-from numba import njit
 
 from nofx_pipelines.features.kernel import rows as row
 from nofx_pipelines.features.kernel import single as one
+from nofx_pipelines.features.kernel.cache import cached
 from nofx_pipelines.features.kernel.memory import get, put
 from nofx_pipelines.features.kernel.tiles import keep_row, last_ts_of, memory_of
 
 
-@njit(cache=True, **row.COMPILE)
+@cached(beside=__file__, **row.COMPILE)
 def push(frame, i, ts, bar, out, bars_per_year):
     f = frame.ctypes.data
     if ts <= last_ts_of(f, i):

@@ -135,13 +135,13 @@ def memory_of(f: int, i: int) -> int:
     return get_int(f, _MEMORY) + i * get_int(f, _SLOTS) * 8
 
 
-@cached(njit, **row.COMPILE)
+@cached(**row.COMPILE)
 def note(frame: I64) -> None:
     """Keep what a moment brought, when all passes are done."""
     _keep(frame.ctypes.data)
 
 
-@cached(njit, **row.COMPILE)
+@cached(**row.COMPILE)
 def tick(frame: I64, i: int, ts: int, bar: F64, out: F64) -> bool:
     """One pass over a moment where ``i`` is below 0.
 

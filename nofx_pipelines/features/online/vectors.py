@@ -6,8 +6,9 @@ early.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from nofx_pipelines.features.online.layout import (
@@ -20,14 +21,15 @@ from nofx_pipelines.features.online.layout import (
     VALUES,
     WRITTEN,
 )
+from nofx_pipelines.kernel_cache import cached
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 
-_COMPILE = {"cache": True, "nogil": True}
+_compiled = cached(Path(__file__).parent, nogil=True)
 
 
-@njit(**_COMPILE)
+@_compiled
 def fill(
     words: U64, writes: U64, rows: I64, times: I64, matrix: U64, now: int, newer: NDArray[np.bool_]
 ) -> int:
@@ -54,7 +56,7 @@ def fill(
     return put
 
 
-@njit(**_COMPILE)
+@_compiled
 def count(writes: U64, rows: I64, newer: NDArray[np.bool_]) -> None:
     """Turn to the slots that were filled."""
     for e in range(len(rows)):
@@ -62,7 +64,7 @@ def count(writes: U64, rows: I64, newer: NDArray[np.bool_]) -> None:
             writes[rows[e]] += np.uint64(1)
 
 
-@njit(**_COMPILE)
+@_compiled
 def read(words: U64, writes: U64, rows: I64, out: U64) -> bool:
     """Copy the slots in use to ``out`` uint64 [E, F + 3], zeros for rows below 0; whether all were whole."""
     width, whole = words.shape[2], True
@@ -81,7 +83,7 @@ def read(words: U64, writes: U64, rows: I64, out: U64) -> bool:
     return whole
 
 
-@njit(**_COMPILE)
+@_compiled
 def touch(uses: U64, writes: U64, rows: I64, known: NDArray[np.bool_], counted: bool) -> int:
     """One more use of each of ``rows`` (below 0: unknown) in turn; hits and misses where ``counted``.
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -22,7 +21,7 @@ from nofx_pipelines.features.algebra.expr import walk
 from nofx_pipelines.features.execution.numba_engine import eights_of, plan_of
 from nofx_pipelines.features.kernel import blocks, elementwise, entries, wide, windows
 from nofx_pipelines.features.kernel import simd as kernel
-from nofx_pipelines.features.kernel.cache import one_process
+from nofx_pipelines.features.kernel.cache import locks_folder, one_process
 from nofx_pipelines.features.kernel.histories import valid_bits
 from nofx_pipelines.features.kernel.memory import aligned
 from nofx_pipelines.features.streaming.stream import Stream
@@ -207,7 +206,7 @@ def test_what_another_process_compiles_is_left_to_it(monkeypatch: pytest.MonkeyP
     assert asked == [(names[0], False), (names[1], False), (names[0], True)]
     assert (found != 0).tolist() == (wanted != 0).tolist()
     assert entries.UNMADE not in found
-    for lock in (Path(entries.__file__).parent / "__pycache__").rglob(f"{own}*.lock"):
+    for lock in locks_folder().glob(f"{own}*.lock"):
         lock.unlink()
 
 
