@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -20,9 +21,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _pointed_at(home: Path | None) -> Path | None:
+    """Point this process at the home: compiled kernels look for their folder there."""
+    if home is not None:
+        os.environ["NOFX_HOME"] = str(resolve_home(home))
+    return home
+
+
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder of all state; else $NOFX_HOME, else .nofx.", show_default=False),
+    typer.Option(
+        "--home",
+        help="Folder of all state; else $NOFX_HOME, else .nofx.",
+        show_default=False,
+        callback=_pointed_at,
+    ),
 ]
 
 
@@ -95,14 +109,21 @@ def ui(
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="SELECT over the lake's tables, e.g. from bars.")],
+    query: Annotated[str, typer.Argument(help="SELECT over the lake's tables, or SHOW TABLES.")],
     home: Home = None,
     format: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+    timeout: Annotated[float, typer.Option(help="Seconds after which it is stopped.")] = 300.0,
+    memory: Annotated[
+        str | None, typer.Option(help="What it may take, e.g. 4GB; half of the machine's by default.")
+    ] = None,
+    allow_files: Annotated[
+        bool, typer.Option("--allow-files", help="It may read files too: read_csv('…'), 'x.parquet'.")
+    ] = False,
 ) -> None:
-    """Query the lake's tables; each has a leading column `scope`."""
+    """Query the lake's tables; each has a leading column `scope`. It reads tables and nothing else."""
     from nofx_pipelines.cli.sql import run_sql
 
-    run_sql(resolve_home(home), query, format)
+    run_sql(resolve_home(home), query, format, timeout_s=timeout, memory=memory, allow_files=allow_files)
 
 
 features_app = typer.Typer(

@@ -1,14 +1,17 @@
 """SQL over the lake: DuckDB in memory, one view a table name, a union over all scopes.
 
 The caller's SQL sees those views and nothing else: one statement that reads, no files, no network,
-no extensions, no settings.
+no extensions, no settings (`sql_names`), within limits of time and memory.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -19,6 +22,7 @@ import pyarrow.dataset as ds
 from nofx_pipelines.errors import LakeError
 from nofx_pipelines.lake.files import scan_files
 from nofx_pipelines.lake.names import quoted
+from nofx_pipelines.lake.sql_names import require_lake_only
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
 
@@ -29,9 +33,35 @@ _SETTINGS = {
     "TimeZone": "'UTC'",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "enable_external_access": "false",  # no files, no network, no Python variables
-    "lock_configuration": "true",
+    "python_enable_replacements": "false",  # no variables of this process
+    "temp_directory": "''",  # nothing is written beside the lake
+    "arrow_large_buffer_size": "true",
 }
+_SHOW_TABLES = re.compile(r"\s*show\s+(all\s+)?tables\s*;?\s*", re.IGNORECASE)
+_BATCH_ROWS = 2_048
+"""Rows that are taken from the engine at once: what a result comes to is counted between."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one query may take; None is no limit.
+
+    >>> Limits(seconds=1.5).settings()
+    {'max_execution_time': '1500'}
+    """
+
+    seconds: float | None = None
+    memory: int | None = None
+    """Bytes, of the engine and of the result each."""
+
+    def settings(self) -> dict[str, str]:
+        """As DuckDB's settings."""
+        chosen = {}
+        if self.seconds is not None:
+            chosen["max_execution_time"] = str(max(1, round(1000 * self.seconds)))
+        if self.memory is not None:
+            chosen["memory_limit"] = f"'{self.memory}B'"
+        return chosen
 
 
 def query(
@@ -40,33 +70,105 @@ def query(
     *,
     scopes: Sequence[str] | None = None,
     frames: Mapping[str, pl.DataFrame] | None = None,
+    limits: Limits | None = None,
+    allow_files: bool = False,
 ) -> pl.DataFrame:
     """Answer one SELECT over the lake's tables, each a view by name with a leading column ``scope``.
 
-    Only tables that the SQL names are opened, and only of ``scopes`` where given; their files are
-    checked against their SHA-256 and excluded sessions left out, as by `LakeTable.scan`. ``frames``
-    are further views. Raises `LakeError` for SQL that is not one SELECT, does not parse, or names an
-    unknown table.
+    Parameters
+    ----------
+    lake
+        Whose tables; only those that the SQL names are opened, their files checked against their SHA-256
+        and excluded sessions left out, as by `LakeTable.scan`.
+    sql
+        One statement that reads; ``SHOW TABLES`` lists the names.
+    scopes
+        The scopes that it sees; all without it.
+    frames
+        Further views, by name.
+    limits
+        Of time and memory; none without it.
+    allow_files
+        Whether it may read files besides.
+
+    Raises
+    ------
+    LakeError
+        For SQL that is not one SELECT, does not parse, names something else than a table of the lake, or
+        takes more than its limits.
     """
+    limits = limits or Limits()
+    if _SHOW_TABLES.fullmatch(sql):
+        return _listing(lake, scopes)
+    tables = {*table_names(lake, scopes), *(frames or {})}
+    listed = f"tables are {', '.join(sorted(tables)) or 'not there yet: nofx run'}"
     with closing(duckdb.connect(":memory:")) as connection:
-        for setting, value in _SETTINGS.items():
+        for setting, value in {
+            **_SETTINGS,
+            **limits.settings(),
+            **({} if allow_files else {"enable_external_access": "false"}),  # no files, no network
+            "lock_configuration": "true",
+        }.items():
             connection.execute(f"SET {setting} = {value}")
         statement = _only_select(connection, sql)
-        views = _mentioned(sql, {*table_names(lake, scopes), *(frames or {})})
-        for name in views:
+        _require_tables(connection, sql, tables, listed, allow_files=allow_files)
+        for name in _mentioned(sql, tables):
             if frames and name in frames:
                 connection.register(name, frames[name].to_arrow())
             else:
                 _create_view(connection, name, lake, scopes)
         try:
-            return pl.DataFrame(connection.sql(statement).to_arrow_table())
+            return pl.DataFrame(_result(connection, statement, limits))
         except duckdb.CatalogException as error:
-            names = ", ".join(sorted({*table_names(lake, scopes), *(frames or {})}))
-            raise _refused(sql, error, hint=f"tables are {names or 'not there yet: nofx run'}") from error
+            raise _refused(sql, error, hint=listed) from error
+        except duckdb.InterruptException as error:
+            raise _refused(
+                sql,
+                f"it takes longer than {limits.seconds:g} s",
+                hint="narrow it by scope and session_date, or nofx sql --timeout SECONDS",
+            ) from error
+        except (duckdb.OutOfMemoryException, MemoryError) as error:
+            raise _too_large(sql, limits) from error
         except duckdb.Error as error:
             raise _refused(sql, error) from error
         except pl.exceptions.PolarsError as error:
             raise _refused(sql, error, hint="CAST the column, an interval to seconds or VARCHAR") from error
+
+
+def _result(connection: DuckDBPyConnection, statement: duckdb.Statement, limits: Limits) -> pa.Table:
+    """The rows, batch after batch: a result lies outside of what the engine counts."""
+    reader = connection.sql(statement).to_arrow_reader(_BATCH_ROWS)
+    batches, size = [], 0
+    for batch in reader:
+        size += batch.nbytes
+        if limits.memory is not None and size > limits.memory:
+            raise MemoryError
+        batches.append(batch)
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+def _require_tables(
+    connection: DuckDBPyConnection, sql: str, tables: set[str], listed: str, *, allow_files: bool
+) -> None:
+    """Refuse what is neither a table nor a function over values."""
+    serialized = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0]
+    tree = json.loads(serialized)
+    if tree["error"]:
+        raise _refused(sql, str(tree["error_message"]))
+    try:
+        require_lake_only(tree["statements"], tables, allow_files=allow_files)
+    except LakeError as error:
+        raise _refused(sql, error.problem, hint=error.hint or listed) from error
+
+
+def _listing(lake: Lake, scopes: Sequence[str] | None) -> pl.DataFrame:
+    """The tables and the scopes that have them."""
+    names = table_names(lake, scopes)
+    having = [
+        ", ".join(sorted(s for s, name in lake.tables() if name == n and (scopes is None or s in scopes)))
+        for n in names
+    ]
+    return pl.DataFrame({"name": names, "scopes": having}, schema={"name": pl.String, "scopes": pl.String})
 
 
 def table_names(lake: Lake, scopes: Sequence[str] | None = None) -> list[str]:
@@ -127,6 +229,15 @@ def _arrow(table: LakeTable) -> pa.Table | ds.Dataset:
     return ds.dataset(paths, schema=empty.schema, format="parquet")
 
 
-def _refused(sql: str, error: Exception, hint: str | None = None) -> LakeError:
+def _too_large(sql: str, limits: Limits) -> LakeError:
+    bound = "there is" if limits.memory is None else f"{limits.memory / 2**30:.3g} GiB"
+    return _refused(
+        sql,
+        f"it needs more memory than {bound}",
+        hint="narrow it by scope, columns and session_date, or nofx sql --memory 8GB",
+    )
+
+
+def _refused(sql: str, error: Exception | str, hint: str | None = None) -> LakeError:
     first = str(error).strip().splitlines()[0]
     return LakeError(f"SQL failed: {first} (in {sql.strip()[:200]!r})", kept="nothing was changed", hint=hint)

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from nofx_pipelines.errors import IntegrityError, LakeError
-from nofx_pipelines.lake.query import query, table_names
+from nofx_pipelines.lake.query import Limits, query, table_names
 from nofx_pipelines.lake.store import Lake
 
 
@@ -112,47 +112,197 @@ def test_unknown_tables_are_answered_with_the_known_ones(filled):
     assert table_names(filled) == ["feature_state", "features", "labels"]
 
 
+STATEMENTS = [
+    "COPY (SELECT 1) TO '{0}/x.csv'",
+    "COPY labels FROM '{0}/secret.csv'",
+    "EXPORT DATABASE '{0}/x'",
+    "IMPORT DATABASE '{0}'",
+    "DROP VIEW labels",
+    "CREATE TABLE t AS SELECT 1",
+    "CREATE MACRO f(x) AS x",
+    "CREATE SECRET s (TYPE http)",
+    "INSERT INTO labels SELECT * FROM labels",
+    "UPDATE labels SET weight = 0",
+    "ATTACH '{0}/x.db'",
+    "ATTACH '{0}/x.db' AS x (TYPE sqlite)",
+    "USE memory",
+    "SET enable_external_access = true",
+    "SET memory_limit = '100GB'",
+    "RESET lock_configuration",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "LOAD '{0}/x.so'",
+    "PRAGMA database_list",
+    "PRAGMA enable_profiling",
+    "CALL pragma_version()",
+    "CALL enable_logging()",
+    "CHECKPOINT",
+    "VACUUM",
+    "BEGIN",
+    "PREPARE p AS SELECT 1",
+    "EXECUTE p",
+    "EXPLAIN ANALYZE SELECT 1",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; DROP VIEW labels",
+    "",
+    "-- nothing",
+]
+SELECTS = [
+    "SELECT * FROM read_text('{0}/secret.csv')",
+    "SELECT * FROM read_blob('{0}/secret.csv')",
+    "SELECT * FROM read_csv('{0}/secret.csv')",
+    "SELECT * FROM READ_CSV_AUTO('{0}/secret.csv')",
+    "SELECT * FROM read_json('{0}/secret.csv')",
+    "SELECT * FROM read_duckdb('{0}/secret.csv')",
+    "SELECT * FROM parquet_metadata('{0}/secret.csv')",
+    "SELECT * FROM '{0}/secret.csv'",
+    'SELECT * FROM "{0}/secret.csv"',
+    "SELECT * FROM glob('/*')",
+    "SELECT * FROM sniff_csv('{0}/secret.csv')",
+    "SELECT * FROM read_parquet('https://example.org/x.parquet')",
+    "SELECT * FROM read_csv('s3://bucket/x.csv')",
+    "SELECT * FROM (SELECT * FROM labels), read_text('{0}/secret.csv')",
+    "SELECT (SELECT content FROM read_text('{0}/secret.csv'))",
+    "WITH x AS (SELECT * FROM read_text('{0}/secret.csv')) SELECT * FROM x",
+    "SELECT * FROM labels WHERE weight IN (SELECT size FROM read_text('{0}/secret.csv'))",
+    "SELECT * FROM labels l, LATERAL (SELECT * FROM read_text('{0}/secret.csv')) t",
+    "SELECT 1 UNION ALL SELECT size FROM read_text('{0}/secret.csv')",
+    "DESCRIBE (SELECT * FROM read_text('{0}/secret.csv'))",
+    "SUMMARIZE SELECT * FROM read_text('{0}/secret.csv')",
+    "DESCRIBE '{0}/secret.csv'",
+    "FROM query('SELECT * FROM read_text(''{0}/secret.csv'')')",
+    "FROM query_table('{0}/secret.csv')",
+    "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
+    "SELECT json_serialize_plan('SELECT * FROM read_text(''{0}/secret.csv'')')",
+    "SELECT * FROM arrow_scan(1, 2, 3)",
+    "SELECT * FROM arrow_scan_dumb(1, 2, 3)",
+    "SELECT * FROM pandas_scan(1)",
+    "SELECT * FROM python_arrow_scan(1, 2, 3)",
+    "SELECT * FROM python_map_function(1)",
+    "SELECT * FROM seq_scan('labels')",
+    "SELECT getenv('HOME')",
+    "SELECT current_setting('secret_directory')",
+    "SELECT getvariable('x')",
+    "SELECT write_log('x')",
+    "SELECT * FROM duckdb_settings()",
+    "SELECT * FROM duckdb_secrets()",
+    "SELECT * FROM which_secret('s3://x', 's3')",
+    "SELECT * FROM duckdb_logs",
+    "SELECT * FROM duckdb_extensions()",
+    "SELECT * FROM duckdb_external_file_cache()",
+    "SELECT * FROM sqlite_master",
+    "SELECT * FROM pragma_database_list",
+    "SELECT * FROM information_schema.tables",
+    "SELECT * FROM pg_catalog.pg_settings",
+    "SELECT * FROM memory.main.labels",
+    "SELECT * FROM pragma_user_agent()",
+    "SHOW DATABASES",
+    "FROM (SHOW ALL TABLES)",
+]
+
+
+@pytest.mark.parametrize("sql", STATEMENTS)
+def test_anything_but_one_select_is_refused(filled, tmp_path, sql):
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(LakeError, match=r"must be one SELECT statement|SQL failed: Parser Error"):
+        query(filled, sql.format(tmp_path))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("sql", SELECTS)
+def test_a_select_reads_tables_and_nothing_else(filled, tmp_path, sql):
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    with pytest.raises(LakeError, match="SQL failed") as raised:
+        query(filled, sql.format(tmp_path))
+    assert raised.value.hint, "what it may read instead"
+    assert raised.value.kept
+
+
 @pytest.mark.parametrize(
-    "sql",
+    ("sql", "first"),
     [
-        "COPY (SELECT 1) TO '{0}/x.csv'",
-        "DROP VIEW labels",
-        "CREATE TABLE t AS SELECT 1",
-        "INSERT INTO labels SELECT * FROM labels",
-        "ATTACH '{0}/x.db'",
-        "SET enable_external_access = true",
-        "INSTALL httpfs",
-        "PRAGMA database_list",
-        "SELECT 1; SELECT 2",
-        "SELECT 1; DROP VIEW labels",
-        "",
-        "-- nothing",
+        ("SELECT * FROM range(3)", 0),
+        ("SELECT unnest([7, 8])", 7),
+        ("SELECT * FROM unnest([7, 8])", 7),
+        ("SELECT * FROM generate_series(5, 6)", 5),
+        ("VALUES (4)", 4),
+        (
+            "WITH RECURSIVE t AS (SELECT 1 i UNION ALL SELECT i + 1 FROM t WHERE i < 9) SELECT max(i) FROM t",
+            9,
+        ),
+        ("WITH a AS (SELECT 3 AS x), B AS (SELECT * FROM A) SELECT x FROM b", 3),
+        ("SELECT count(*) FROM main.labels", 15),
+        ("SELECT count(*) FROM (DESCRIBE labels) WHERE column_name = 'scope'", 1),
+        ("SELECT column_name FROM (SUMMARIZE labels)", "scope"),
+        ("SELECT count(*) FROM labels TABLESAMPLE 100%", 15),
+        (
+            "SELECT count(*) FROM (PIVOT labels ON scope IN ('cn', 'hk') USING count(*) GROUP BY weight)",
+            1,
+        ),
+        ("SELECT list_sum(list_transform([1, 2], lambda x: x + 1))", 5),
+        ("SELECT 'read_text(1) FROM duckdb_settings' AS t", "read_text(1) FROM duckdb_settings"),
     ],
 )
-def test_anything_but_one_select_is_refused(filled, tmp_path, sql):
-    with pytest.raises(LakeError, match="must be one SELECT statement"):
-        query(filled, sql.format(tmp_path))
+def test_what_only_looks_at_tables_and_values_passes(filled, sql, first):
+    assert query(filled, sql).row(0)[0] == first
+
+
+def test_tables_are_listed(filled):
+    for sql in ("show tables", " SHOW  ALL TABLES ; "):
+        assert query(filled, sql).rows() == [
+            ("feature_state", "cn"),
+            ("features", "cn, hk"),
+            ("labels", "cn, hk"),
+        ]
+    assert query(filled, "show tables", scopes=["hk"])["name"].to_list() == ["features", "labels"]
+    assert query(filled, "DESCRIBE labels")["column_name"][0] == "scope"
+    assert query(Lake(filled.root / "nowhere"), "show tables").height == 0
+
+
+def test_files_are_read_where_that_is_allowed(filled, tmp_path):
+    (tmp_path / "weights.csv").write_text("scope,weight\ncn,2\n")
+    own = str(tmp_path / "weights.csv")
+    for source in (f"read_csv('{own}')", f"'{own}'"):
+        joined = query(
+            filled, f"SELECT sum(w.weight) FROM labels JOIN {source} w USING (scope)", allow_files=True
+        )
+        assert joined.item() == 12
+    for sql in (
+        f"COPY (SELECT 1) TO '{tmp_path}/x.csv'",
+        "SELECT * FROM arrow_scan(1, 2, 3)",
+        "SELECT getenv('HOME')",
+        "SELECT * FROM read_csv('https://example.org/x.csv')",
+        "INSTALL httpfs",
+    ):
+        with pytest.raises(LakeError):
+            query(filled, sql, allow_files=True)
     assert not (tmp_path / "x.csv").exists()
 
 
 @pytest.mark.parametrize(
-    "sql",
+    ("limits", "sql", "why"),
     [
-        "SELECT * FROM read_text('{0}')",
-        "SELECT * FROM read_csv('{0}')",
-        "SELECT * FROM '{0}'",
-        "SELECT * FROM glob('/*')",
-        "SELECT * FROM sniff_csv('{0}')",
-        "SELECT * FROM read_parquet('https://example.org/x.parquet')",
-        "SELECT * FROM (SELECT * FROM labels), read_text('{0}')",
-        "FROM query('SELECT * FROM read_text(''{0}'')')",
+        (
+            Limits(seconds=0.3),
+            "SELECT sum(a.range * b.range) FROM range(10000000) a, range(100000) b",
+            "longer",
+        ),
+        (Limits(seconds=0.3), "SELECT count(*) FROM labels, range(100000000000)", "longer than 0.3 s"),
+        (
+            Limits(memory=10**8),
+            "SELECT range FROM range(100000000) ORDER BY hash(range)",
+            r"than 0\.0931 GiB",
+        ),
+        (Limits(memory=10**8), "SELECT list(range) FROM range(100000000)", "more memory"),
+        (Limits(memory=10**8), "SELECT repeat('x', 1000) FROM range(1000000)", "more memory"),
     ],
 )
-def test_no_sql_reads_a_file(filled, tmp_path, sql):
-    secret = tmp_path / "secret.csv"
-    secret.write_text("a\n1\n")
-    with pytest.raises(LakeError, match="SQL failed"):
-        query(filled, sql.format(secret))
+def test_a_query_has_limits(filled, limits, sql, why):
+    with pytest.raises(LakeError, match=f"SQL failed: it .*{why}") as raised:
+        query(filled, sql, limits=limits)
+    assert "--timeout" in str(raised.value) or "--memory" in str(raised.value)
+    assert query(filled, "SELECT count(*) FROM labels", limits=limits).item() == 15
 
 
 def test_no_sql_reads_a_python_variable(filled, monkeypatch):
