@@ -22,6 +22,7 @@ from nofx_pipelines.config_members import feed_members, universe_members
 from nofx_pipelines.cores import cores
 from nofx_pipelines.errors import NofxError, PluginError
 from nofx_pipelines.graph import UNIVERSE_STAGES
+from nofx_pipelines.markdown import escape
 from nofx_pipelines.market.inbox import takes_files
 from nofx_pipelines.plugins import find
 from resources.compute import ComputeResource
@@ -131,7 +132,7 @@ def resources_of(config: Config) -> dict[str, Any]:
 def config_error_definitions(message: str) -> dg.Definitions:
     """One asset that says what is wrong with ``nofx.toml``, where a traceback would be shown."""
 
-    @dg.asset(name="CONFIG_ERROR", description=message, group_name="configuration")
+    @dg.asset(name="CONFIG_ERROR", description=escape(message), group_name="configuration")
     def config_error() -> None:
         raise dg.Failure(description=message)
 

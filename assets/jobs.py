@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from nofx_pipelines.config import FeedConfig, UniverseConfig
+from nofx_pipelines.markdown import escape
 
 PUBLISH = "publish"
 
@@ -14,6 +15,10 @@ PUBLISH = "publish"
 def ingest_keys(feed: FeedConfig) -> list[dg.AssetKey]:
     """The ingestion's asset keys of one market and frequency."""
     return [dg.AssetKey([feed.scope, "instruments"]), dg.AssetKey([feed.scope, feed.source_bars])]
+
+
+def _kinds(feed: FeedConfig) -> str:
+    return ", ".join(source.kind for source in feed.sources)
 
 
 def ingest_job_name(feed: FeedConfig) -> str:
@@ -41,7 +46,9 @@ def ingest_job(feed: FeedConfig) -> dg.UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         ingest_job_name(feed),
         selection=dg.AssetSelection.assets(*ingest_keys(feed)),
-        description=f"Ingest {feed.market} {feed.freq} from {', '.join(s.kind for s in feed.sources)}",
+        description=escape(
+            f"Ingest {feed.market} {feed.freq} from {', '.join(s.kind for s in feed.sources)}"
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from nofx_pipelines import markdown
 from nofx_pipelines.config import ComputeConfig
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.sources import Decision
@@ -76,19 +77,24 @@ def materialized(
 def column_schema(table: LakeTable, described: Mapping[str, str]) -> dg.TableSchema:
     """The stored columns, their types and what is said of them."""
     columns = table.scan().collect_schema().items()
-    return dg.TableSchema([dg.TableColumn(name, str(kind), described.get(name)) for name, kind in columns])
+    return dg.TableSchema([dg.TableColumn(name, str(kind), _said(described, name)) for name, kind in columns])
+
+
+def _said(described: Mapping[str, str], name: str) -> str | None:
+    return markdown.escape(described[name]) if name in described else None
 
 
 def image(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """A figure as a Markdown image, which the UI shows in place."""
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return dg.MetadataValue.md(
+        f"![{markdown.escape(title)}](data:image/png;base64,{base64.b64encode(png).decode()})"
+    )
 
 
 def decisions_markdown(decisions: Sequence[Decision]) -> str:
     """What the sources recognised, as a Markdown table."""
-    lines = ["| subject | matter | decided | because |", "|---|---|---|---|"]
-    lines += [f"| {d.subject} | {d.matter} | {d.value} | {d.evidence} |" for d in decisions[:40]]
-    return "\n".join(lines)
+    rows = [(d.subject, d.matter, d.value, d.evidence) for d in decisions[:40]]
+    return markdown.table(("subject", "matter", "decided", "because"), rows)
 
 
 def sessions_note(days: Sequence[date], limit: int = 20) -> str:

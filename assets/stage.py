@@ -10,6 +10,7 @@ import dagster as dg
 
 from assets.outcome import HeavyOptions, StageOptions, materialized
 from assets.partitions import partitions_of, window_of
+from nofx_pipelines import markdown
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.stages import ingest_version
@@ -93,7 +94,7 @@ def build_stage(stage: Stage, universe: UniverseConfig, feed: FeedConfig) -> dg.
         "group_name": universe.name,
         "owners": OWNERS["universe"],
         "kinds": set(view.kinds),
-        "description": view.description(universe),
+        "description": markdown.escape(view.description(universe)),
         "code_version": stage.version(universe),
         "partitions_def": partitions_of(feed) if stage.has_partitions else None,
         "backfill_policy": dg.BackfillPolicy.single_run() if stage.has_partitions else None,

@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from nofx_pipelines import markdown
+
 
 def reason(explanation: list[dict[str, Any]], rule: str | None) -> str:
     """The explanation of one anomaly in one line.
@@ -35,22 +37,24 @@ def _side(line: dict[str, Any]) -> str:
 
 def events_markdown(events: pl.DataFrame, limit: int = 10) -> str:
     """The newest anomalies as a Markdown table."""
-    lines = ["| when | instrument | severity | channel | type | why |", "|---|---|---|---|---|---|"]
-    for row in events.sort("ts_start", "anomaly_id", descending=True).head(limit).iter_rows(named=True):
-        why = reason(row["explanation"], row["rule"])
-        lines.append(
-            f"| {row['ts_start']:%Y-%m-%d %H:%M} | {row['instrument_id']} | {row['severity']} | "
-            f"{row['channel']} | {row['type']} | {why} |"
+    shown = ("instrument_id", "severity", "channel", "type")
+    rows = [
+        (
+            f"{row['ts_start']:%Y-%m-%d %H:%M}",
+            *(row[name] for name in shown),
+            reason(row["explanation"], row["rule"]),
         )
-    return "\n".join(lines)
+        for row in events.sort("ts_start", "anomaly_id", descending=True).head(limit).iter_rows(named=True)
+    ]
+    return markdown.table(("when", "instrument", "severity", "channel", "type", "why"), rows)
 
 
 def recovery_markdown(recovered: pl.DataFrame, precision: float | None) -> str:
     """Recall per planted kind, and the precision of all alerts, as a Markdown table."""
-    lines = ["| planted | n | found | recall |", "|---|---|---|---|"]
-    lines += [
-        f"| {kind} | {planted} | {found} | {'' if recall is None else f'{recall:.2f}'} |"
+    rows = [
+        (kind, planted, found, "" if recall is None else f"{recall:.2f}")
         for kind, planted, found, recall in recovered.rows()
     ]
+    listing = markdown.table(("planted", "n", "found", "recall"), rows)
     shown = "no alerts" if precision is None else f"{precision:.2f} of the alerts are about one of them"
-    return "\n".join([*lines, "", shown])
+    return "\n".join([listing, "", shown])

@@ -13,6 +13,7 @@ from nofx_pipelines.anomaly.formatting import reason
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.errors import DataError
 from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.markdown import escape, table
 
 _AROUND = 10
 """Bars shown before and after."""
@@ -45,10 +46,11 @@ def investigate(lake: Lake, universe: UniverseConfig, feed: FeedConfig, anomaly_
         )
     row = found.row(0, named=True)
     parts = [
-        f"# {row['severity']} anomaly {anomaly_id}",
-        f"{row['instrument_id']}, {row['ts_start']} to {row['ts_end']}, peak {row['ts_peak']}; "
-        f"{row['channel']}, {row['type']}; -log10 p {row['score']:.2f}, confidence {row['confidence']:.4f}.",
-        f"Why: {reason(row['explanation'], row['rule'])}",
+        f"# {escape(row['severity'])} anomaly {escape(anomaly_id)}",
+        f"{escape(row['instrument_id'])}, {row['ts_start']} to {row['ts_end']}, peak {row['ts_peak']}; "
+        f"{escape(row['channel'])}, {escape(row['type'])}; -log10 p {row['score']:.2f}, "
+        f"confidence {row['confidence']:.4f}.",
+        f"Why: {escape(reason(row['explanation'], row['rule']))}",
         "## Bars around it",
         _table(_bars(lake, universe, row)),
         "## The market in the same bars",
@@ -140,13 +142,5 @@ def _table(frame: pl.DataFrame) -> str:
     """A frame as a Markdown table, or a word where it is empty."""
     if frame.is_empty():
         return "none"
-    head = f"| {' | '.join(frame.columns)} |\n|{'---|' * frame.width}"
-    rows = [f"| {' | '.join(_cell(value) for value in row)} |" for row in frame.rows()]
-    return "\n".join([head, *rows])
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    rows = [[f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in frame.rows()]
+    return table(frame.columns, rows)

@@ -45,7 +45,9 @@ def run() -> None:
     try:
         app()
     except NofxError as error:
-        sys.stderr.write(f"nofx: {error}\n")
+        from nofx_pipelines.cli.terminal import plain
+
+        sys.stderr.write(f"nofx: {plain(str(error))}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("nofx: interrupted; what was committed stays. Next: nofx run goes on from there\n")

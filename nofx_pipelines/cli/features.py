@@ -14,7 +14,7 @@ import polars as pl
 
 from nofx_pipelines import plugins
 from nofx_pipelines.cli.configuration import usable_config
-from nofx_pipelines.cli.terminal import say, write_frame
+from nofx_pipelines.cli.terminal import plain, say, write_frame
 from nofx_pipelines.errors import ConfigError, FeatureError, PluginError
 from nofx_pipelines.lake.store import Lake
 
@@ -81,7 +81,7 @@ def _sets(home: Path) -> dict[str, FeatureSet]:
         try:
             sets[name] = feature_set(name, folder=folder)
         except PluginError as error:
-            sys.stderr.write(f"left out: {error}\n")
+            sys.stderr.write(f"left out: {plain(str(error))}\n")
     return sets
 
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 
 import polars as pl
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What moves the cursor, colours, or turns the direction of a line; not tabs and ends of lines."""
+
+
+def plain(text: str) -> str:
+    r"""Text that a terminal shows and does not obey: a file or an instrument may be named like a command.
+
+    >>> print(plain("a\x1b[2Jb 价格"))
+    a\x1b[2Jb 价格
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 def say(text: str = "") -> None:
     """One line to standard output, at once."""
-    print(text, flush=True)
+    print(plain(text), flush=True)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
@@ -22,7 +35,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequen
     bars      12
     labels     7
     """
-    cells = [[str(c) for c in header], *[["" if c is None else str(c) for c in row] for row in rows]]
+    cells = [[_one_line(c) for c in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     return "\n".join(
         "  ".join(
@@ -31,6 +44,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequen
         ).rstrip()
         for row in cells
     )
+
+
+def _one_line(value: object) -> str:
+    return "" if value is None else plain(str(value)).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def seconds(value: float) -> str:

@@ -53,6 +53,7 @@ _RC: dict[str, Any] = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
     "svg.hashsalt": "nofx",
+    "text.parse_math": False,  # a name with dollar signs is a name
     "svg.fonttype": "path",
 }
 

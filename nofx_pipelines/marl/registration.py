@@ -17,6 +17,7 @@ from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.errors import ModelError
 from nofx_pipelines.lake.schemas import POLICY_CHAMPION, POLICY_LEADERBOARD, ROLE_CREDIT
 from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.markdown import escape, table
 from nofx_pipelines.market.sessions import calendar
 from nofx_pipelines.marl.contest import TEAM, groups_of, run_contest
 from nofx_pipelines.marl.credit import Credit, credit
@@ -148,7 +149,7 @@ def known_policy(lake: Lake, universe: UniverseConfig) -> PolicyRefresh:
         promoted=throne["promoted"],
         verdict=throne["reason"],
         differing=int(differing),
-        markdown=str(throne["reason"]),
+        markdown=escape(throne["reason"]),
         figures={"equity": policies_figure(equity, SHOWN)},
         seconds=0.0,
     )
@@ -268,10 +269,11 @@ def _credit_frame(universe: UniverseConfig, version: str, earned: Credit) -> pl.
 
 def _markdown(said: Verdict, found: list[Measure]) -> str:
     by = {(m.policy, m.metric): m for m in found}
-    lines = [str(said), "", "| policy | growth a session | Sharpe | drawdown |", "|---|---|---|---|"]
+    rows = []
     for policy in (TEAM, *RIVALS):
         growth, ratio, fall = (by[policy, name] for name in ("growth", "sharpe", "max_drawdown"))
         bounds = "" if growth.lo is None or growth.hi is None else f" [{growth.lo:.5f}, {growth.hi:.5f}]"
         ratio_said = f"{ratio.value:.2f}" if np.isfinite(ratio.value) else "none"
-        lines.append(f"| {policy} | {growth.value:.5f}{bounds} | {ratio_said} | {fall.value:.3f} |")
-    return "\n".join(lines)
+        rows.append((policy, f"{growth.value:.5f}{bounds}", ratio_said, f"{fall.value:.3f}"))
+    lines = "\n".join(escape(line) for line in str(said).splitlines())
+    return f"{lines}\n\n{table(('policy', 'growth a session', 'Sharpe', 'drawdown'), rows)}"

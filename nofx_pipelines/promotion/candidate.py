@@ -21,6 +21,7 @@ from nofx_pipelines.evaluation.holdout import HoldOut, hold_out
 from nofx_pipelines.figures.equity import equity_figure
 from nofx_pipelines.lake.schemas import LEADERBOARD
 from nofx_pipelines.lake.store import Lake
+from nofx_pipelines.markdown import escape, table
 from nofx_pipelines.models.families import family
 from nofx_pipelines.models.training import Recipe, Trained, train, train_baseline
 from nofx_pipelines.models.window_columns import windowed
@@ -101,7 +102,7 @@ def refresh_candidate(
         candidate_version=candidate.version,
         parity=max(baseline.parity, candidate.parity),
         parity_limit=PARITY,
-        markdown=f"{winner.reason}\n\n{_markdown(board)}",
+        markdown=f"{escape(winner.reason)}\n\n{_markdown(board)}",
         figures={"equity": equity_figure(equity)},
         seconds=time.perf_counter() - began,
     )
@@ -209,14 +210,14 @@ def _versions(lake: Lake, universe: UniverseConfig, names: tuple[str, ...]) -> d
 
 def _markdown(board: pl.DataFrame) -> str:
     """The leaderboard as a Markdown table, baseline beside candidate."""
-    lines = ["| metric | baseline | candidate |", "|---|---|---|"]
+    rows = []
     for metric in board["metric"].unique(maintain_order=True):
         cells = []
         for kind in ("baseline", "candidate"):
             row = board.filter((pl.col("metric") == metric) & (pl.col("kind") == kind)).to_dicts()
             cells.append(_cell(row[0]) if row else "")
-        lines.append(f"| {metric} | {cells[0]} | {cells[1]} |")
-    return "\n".join(lines)
+        rows.append((metric, *cells))
+    return table(("metric", "baseline", "candidate"), rows)
 
 
 def _cell(row: Mapping[str, Any]) -> str:

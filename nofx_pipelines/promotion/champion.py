@@ -14,6 +14,7 @@ from nofx_pipelines.evaluation.holdout import HoldOut, hold_out
 from nofx_pipelines.lake.schemas import CHAMPION
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.leakcheck.refresh import leak_check_passed
+from nofx_pipelines.markdown import escape, table
 from nofx_pipelines.promotion.aliases import champion_or_baseline, promote
 from nofx_pipelines.promotion.candidate import FOLD_METRIC
 from nofx_pipelines.promotion.contest import effective_trials, search_trials
@@ -137,6 +138,5 @@ def _fold_rank_ics(board: pl.DataFrame) -> list[float | None]:
 
 
 def _markdown(verdicts: list[Verdict], reason: str) -> str:
-    lines = [reason, "", "| gate | verdict | why |", "|---|---|---|"]
-    lines += [f"| {v.gate} | {'passed' if v.passed else 'failed'} | {v.reason} |" for v in verdicts]
-    return "\n".join(lines)
+    rows = [(v.gate, "passed" if v.passed else "failed", v.reason) for v in verdicts]
+    return f"{escape(reason)}\n\n{table(('gate', 'verdict', 'why'), rows)}"

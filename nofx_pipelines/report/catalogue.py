@@ -36,7 +36,7 @@ def render(sets: Sequence[FeatureSet]) -> str:
     """The page as text; the same sets give the same bytes."""
     style = files("nofx_pipelines.report").joinpath("page.css").read_text(encoding="utf-8")
     bars = example_bars()
-    links = " · ".join(f'<a href="#{s.name}">{s.name}</a> ({len(s.columns)})' for s in sets)
+    links = " · ".join(f'<a href="#{escape(s.name)}">{escape(s.name)}</a> ({len(s.columns)})' for s in sets)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -51,13 +51,11 @@ def render(sets: Sequence[FeatureSet]) -> str:
 def _chapter(features: FeatureSet, bars: pl.DataFrame) -> str:
     frame = compute(bars, features, bars_per_year=_YEAR).frame
     own = frame.filter(pl.col("instrument_id") == frame["instrument_id"][0]).tail(SHOWN)
-    return (
-        f'<section id="{features.name}"><h2>{features.name}</h2><p class="soft">version {features.version}, '
-        + (
-            f"lookback {features.lookback} bars, first full row after {features.warm_up}</p>"
-            + "".join(_entry(features, name, own) for name in features.columns)
-            + "</section>"
-        )
+    name = escape(features.name)
+    return f'<section id="{name}"><h2>{name}</h2><p class="soft">version {features.version}, ' + (
+        f"lookback {features.lookback} bars, first full row after {features.warm_up}</p>"
+        + "".join(_entry(features, name, own) for name in features.columns)
+        + "</section>"
     )
 
 
