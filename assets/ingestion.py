@@ -10,6 +10,7 @@ from assets.partitions import window_of
 from assets.stage import ingest_asset
 from nofx_pipelines.config import FeedConfig
 from nofx_pipelines.market.stages import ingest_version
+from nofx_pipelines.storage import storage_guard
 from resources.lake import LakeResource
 from resources.sources import SourcesResource
 
@@ -30,13 +31,14 @@ def build_instruments(feeds: Sequence[FeedConfig]) -> dg.AssetsDefinition:
 
         store = lake.open()
         began = time.perf_counter()
-        rows = refresh_instruments(
-            store,
-            [sources.feed(feed) for feed in feeds],
-            now=sources.now(),
-            run_id=context.run.run_id,
-            code_version=ingest_version(feeds[0]),
-        )
+        with storage_guard(store.root.parent):
+            rows = refresh_instruments(
+                store,
+                [sources.feed(feed) for feed in feeds],
+                now=sources.now(),
+                run_id=context.run.run_id,
+                code_version=ingest_version(feeds[0]),
+            )
         table = store.table(feeds[0].scope, "instruments")
         return materialized(table, rows=rows, seconds=time.perf_counter() - began)
 
@@ -64,16 +66,17 @@ def build_source_bars(feed: FeedConfig) -> dg.AssetsDefinition:
 
         store, chain = lake.open(), sources.feed(feed)
         start, end = window_of(context, feed)
-        result = ingest(
-            store,
-            chain,
-            start=start,
-            end=end,
-            now=sources.now(),
-            run_id=context.run.run_id,
-            code_version=ingest_version(chain),
-            force=config.force,
-        )
+        with storage_guard(store.root.parent):
+            result = ingest(
+                store,
+                chain,
+                start=start,
+                end=end,
+                now=sources.now(),
+                run_id=context.run.run_id,
+                code_version=ingest_version(chain),
+                force=config.force,
+            )
         check = dg.AssetCheckResult(
             check_name="rows_accepted",
             passed=result.rejected == 0,

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from nofx_pipelines.config import Config
+from nofx_pipelines.storage import storage_guard
 from resources.lake import LakeResource
 
 
@@ -21,7 +22,8 @@ def build(config: Config) -> dg.AssetsDefinition:
         from nofx_pipelines.lake.result_tables import build_result_mart
 
         path = config.home / "mart.duckdb"
-        rows = build_result_mart(lake.open(), path)
+        with storage_guard(config.home):
+            rows = build_result_mart(lake.open(), path)
         return dg.MaterializeResult(
             metadata={
                 "rows": sum(rows.values()),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from nofx_pipelines.config import Config
+from nofx_pipelines.storage import storage_guard
 from resources.lake import LakeResource
 
 
@@ -23,7 +24,8 @@ def build(config: Config) -> dg.AssetsDefinition:
         from nofx_pipelines.report.page import write_report
 
         path = config.home / "report" / "index.html"
-        size = write_report(lake.open(), config, path, now=datetime.now(UTC))
+        with storage_guard(config.home):
+            size = write_report(lake.open(), config, path, now=datetime.now(UTC))
         return dg.MaterializeResult(
             metadata={"path": dg.MetadataValue.path(str(path)), "bytes": size, "rows": len(config.universes)}
         )

@@ -16,6 +16,7 @@ from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.stages import ingest_version
 from nofx_pipelines.plan import bring_up_to_date
 from nofx_pipelines.stages import Reads, Stage, StageRun
+from nofx_pipelines.storage import storage_guard
 from resources.compute import ComputeResource
 from resources.engine import EngineResource
 from resources.lake import LakeResource
@@ -177,7 +178,8 @@ def _run(
 
 
 def _materialise(stage: Stage, run: StageRun, view: StageView) -> dg.MaterializeResult:
-    result, state = bring_up_to_date(stage, run)
+    with storage_guard(run.home):
+        result, state = bring_up_to_date(stage, run)
     table = run.lake.table(run.universe.name, stage.table)
     shown = view.show(result, run, table)
     return materialized(

@@ -20,6 +20,7 @@ NofxError
 ├── ModelError
 │   ├── ModelNotFound      no such registered model, version or alias
 │   └── CodeChanged        a reproduction was asked of other code than recorded
+├── StorageError           the home's disk is full, or not ours to write
 └── MissingExtra           an optional package is not installed
 
 A message names the bad value, the rule, what was kept and the next command.
@@ -117,6 +118,10 @@ class ModelNotFound(ModelError):
 
 class CodeChanged(ModelError):
     """A reproduction was asked of other code than the one recorded."""
+
+
+class StorageError(NofxError):
+    """The home's disk is full, or not ours to write."""
 
 
 class MissingExtra(NofxError):

@@ -12,6 +12,7 @@ import typer
 
 from nofx_pipelines.config import resolve_home
 from nofx_pipelines.errors import NofxError
+from nofx_pipelines.storage import require_writable, storage_error
 
 app = typer.Typer(
     name="nofx",
@@ -49,6 +50,14 @@ def run() -> None:
 
         sys.stderr.write(f"nofx: {plain(str(error))}\n")
         sys.exit(2)
+    except Exception as error:
+        from nofx_pipelines.cli.terminal import plain
+
+        known = storage_error(error, resolve_home())  # the home that a command was given
+        if known is None:
+            raise
+        sys.stderr.write(f"nofx: {plain(str(known))}\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("nofx: interrupted; what was committed stays. Next: nofx run goes on from there\n")
         sys.exit(130)
@@ -66,7 +75,9 @@ def init(
     """Write nofx.toml, or extend it by a universe; shows what was recognised in the files."""
     from nofx_pipelines.cli.init import init_home
 
-    init_home(resolve_home(home), market=market, freq=freq, source=source, path=path, name=name)
+    init_home(
+        require_writable(resolve_home(home)), market=market, freq=freq, source=source, path=path, name=name
+    )
 
 
 @app.command(name="run")
@@ -85,7 +96,7 @@ def run_command(
     """Bring every stage up to date, from bars to signals, mart and report."""
     from nofx_pipelines.cli.run import RunOptions, run_universes
 
-    options = RunOptions.parse(resolve_home(home), universe, start, end, seed, force)
+    options = RunOptions.parse(require_writable(resolve_home(home)), universe, start, end, seed, force)
     raise typer.Exit(run_universes(options))
 
 
@@ -106,7 +117,7 @@ def ui(
     """Dagster's UI on this home, and MLflow's beside it; both on loopback only."""
     from nofx_pipelines.cli.ui import serve
 
-    raise typer.Exit(serve(resolve_home(home), port, mlflow_port))
+    raise typer.Exit(serve(require_writable(resolve_home(home)), port, mlflow_port))
 
 
 @app.command()
@@ -245,7 +256,12 @@ def stream(
         idle_s=idle,
     )
     run_stream(
-        resolve_home(home), read, universe=universe, sets=set_ or [], state=state, save_every=save_every
+        require_writable(resolve_home(home)),
+        read,
+        universe=universe,
+        sets=set_ or [],
+        state=state,
+        save_every=save_every,
     )
 
 
@@ -277,7 +293,7 @@ def triage(
     """Decide about an anomaly; the decision stays when it is found again."""
     from nofx_pipelines.cli.anomalies import decide
 
-    decide(resolve_home(home), universe, anomaly, state, note)
+    decide(require_writable(resolve_home(home)), universe, anomaly, state, note)
 
 
 @app.command()
@@ -299,11 +315,16 @@ def reproduce(
 
 
 @app.command()
-def report(home: Home = None) -> None:
+def report(
+    home: Home = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The page to write; report/index.html of the home without it.")
+    ] = None,
+) -> None:
     """Build the HTML report from what stands in the lake and print its path."""
     from nofx_pipelines.cli.report import write_report
 
-    write_report(resolve_home(home))
+    write_report(resolve_home(home), output)
 
 
 @app.command()
@@ -314,7 +335,7 @@ def compact(
     """Merge small files and remove old versions; those behind registered models stay."""
     from nofx_pipelines.cli.compact import compact_home
 
-    compact_home(resolve_home(home), recent)
+    compact_home(require_writable(resolve_home(home)), recent)
 
 
 # the command's name in 0.1.0; it goes with the version after this one
@@ -342,7 +363,7 @@ def new(
     """Write a working member of that kind and its test into the home's folder plugins."""
     from nofx_pipelines.cli.new import write_skeleton
 
-    write_skeleton(resolve_home(home), kind, name)
+    write_skeleton(require_writable(resolve_home(home)), kind, name)
 
 
 @app.command()

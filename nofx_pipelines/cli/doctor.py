@@ -21,6 +21,7 @@ from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.inbox import with_inbox
 from nofx_pipelines.market.window import data_window
 from nofx_pipelines.plan import StageState, plan_feed, plan_universe
+from nofx_pipelines.storage import is_writable
 
 PACKAGES = (
     "dagster",
@@ -81,6 +82,8 @@ def _configuration(home: Path) -> Iterator[Finding]:
 def _disk(config: Config) -> Iterator[Finding]:
     folder = config.home if config.home.exists() else config.home.parent
     free = shutil.disk_usage(folder).free / 2**30
+    if not is_writable(config.home):
+        yield "home", True, f"{config.home} is read-only here: it can be read, nofx run and compact refuse"
     yield "disk", free >= LEAST_FREE_GIB, f"{free:.0f} GiB free at {folder}"
 
 

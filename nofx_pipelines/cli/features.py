@@ -130,7 +130,8 @@ def plot_features(
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text(
         f"<!doctype html><meta charset=utf-8><title>{escape(who)}</title><style>{style}</style>"
-        f"<header><h1>{escape(who)}</h1></header><main>{drawings}</main>"
+        f"<header><h1>{escape(who)}</h1></header><main>{drawings}</main>",
+        encoding="utf-8",
     )
     say(f"wrote {to}")
 

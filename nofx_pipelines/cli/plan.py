@@ -45,7 +45,7 @@ class Selection:
         """The dates asked for, within what the feed's sources have."""
         return data_window(with_inbox(feed, self.config.home, self.now), self.start, self.end, self.now)
 
-    def of_feed(self, feed: FeedConfig, instance: DagsterInstance) -> Chosen:
+    def of_feed(self, feed: FeedConfig, instance: DagsterInstance | None) -> Chosen:
         """The ingestion of ``feed``."""
         start, end = self.window(feed)
         state = plan_feed(self.lake, self.config, feed, start=start, end=end, now=self.now, force=self.force)
@@ -54,7 +54,7 @@ class Selection:
         return Chosen((state,), keys, self._range(feed, start, end))
 
     def of_universe(
-        self, universe: UniverseConfig, instance: DagsterInstance, *, feed_fresh: bool = True
+        self, universe: UniverseConfig, instance: DagsterInstance | None, *, feed_fresh: bool = True
     ) -> Chosen:
         """The stages of ``universe`` that are not fresh."""
         feed = self.config.feed_of(universe)
@@ -87,7 +87,7 @@ class Selection:
         feed: FeedConfig,
         start: date,
         end: date,
-        instance: DagsterInstance,
+        instance: DagsterInstance | None,
         *,
         partitioned: bool,
     ) -> StageState:
@@ -96,7 +96,7 @@ class Selection:
 
         from assets.partitions import partitions_of
 
-        if not state.fresh:
+        if not state.fresh or instance is None:
             return state
         key = AssetKey([state.scope, state.stage])
         if not partitioned:

@@ -23,6 +23,7 @@ from nofx_pipelines.config import Config, UniverseConfig
 from nofx_pipelines.config_file import load_usable, with_seed
 from nofx_pipelines.cores import cores
 from nofx_pipelines.errors import AbsentPlugin, ConfigError, DataError, NofxError, PluginError
+from nofx_pipelines.storage import said_of_storage
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,13 @@ def _worker(options: RunOptions, jobs: Sequence[str], outcome: Outcome) -> None:
             process.wait()
             raise
     if status and not any(stage for stage, _ in outcome.failures):
-        tail = log.read_text(errors="replace").strip().splitlines()[-1:]
-        outcome.failures.append((" ".join(jobs), f"{tail[0] if tail else 'no message'} (all of it: {log})"))
+        tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        outcome.failures.append(
+            (
+                " ".join(jobs),
+                f"{said_of_storage(tail[0], options.home) if tail else 'no message'} (all of it: {log})",
+            )
+        )
 
 
 def _events(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:

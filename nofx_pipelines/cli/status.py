@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from nofx_pipelines.cli.terminal import say, table
 from nofx_pipelines.config_file import load_usable
 from nofx_pipelines.errors import DataError, PluginError
 from nofx_pipelines.plan import StageState
+from nofx_pipelines.storage import is_writable
 
 
 def show_status(home: Path) -> None:
@@ -20,7 +22,13 @@ def show_status(home: Path) -> None:
     config, refused = load_usable(home)
     selection = Selection(config, None, None, datetime.now(UTC))
     states: list[StageState] = []
-    with DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+    with ExitStack() as stack:
+        instance = None
+        if is_writable(home):
+            place = str(prepare_dagster_home(home))
+            instance = stack.enter_context(DagsterInstance.from_config(place))
+        else:
+            say(f"{home} cannot be written: Dagster's records were not looked at, and nofx run will refuse\n")
         for key, feed in config.feeds.items():
             try:
                 above = selection.of_feed(feed, instance)

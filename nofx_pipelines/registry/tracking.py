@@ -20,6 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nofx_pipelines.registry.lineage import Lineage
+from nofx_pipelines.storage import is_writable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -131,6 +132,8 @@ class Tracker:
 
         from nofx_pipelines.registry.relocation import relocate
 
+        if not is_writable(self.folder):
+            return self._copy()
         self.artifacts.mkdir(parents=True, exist_ok=True)
         with _quiet(), (self.folder / "mlflow.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # migrations of two processes break each other
@@ -138,6 +141,22 @@ class Tracker:
                 self._create()
             client = _opened(self.tracking_uri)
             relocate(self.folder / "mlflow.db", self.artifacts)
+        return client
+
+    def _copy(self) -> MlflowClient:
+        """A client of a copy: MLflow writes into a database that it only reads."""
+        import shutil
+        import tempfile
+
+        from nofx_pipelines.registry.relocation import relocate
+
+        self._copied = tempfile.TemporaryDirectory(prefix="nofx-mlflow-")
+        place = Path(self._copied.name) / "mlflow.db"
+        for file in self.folder.glob("mlflow.db*"):
+            shutil.copyfile(file, place.with_name(file.name))
+        with _quiet():
+            client = _opened(f"sqlite:///{place}")
+            relocate(place, self.artifacts)
         return client
 
     def _create(self) -> None:

@@ -16,6 +16,7 @@ for reading only; a reader that may not write the file counts for itself.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -126,8 +127,9 @@ def _uses(path: Path, inode: int, start: int, size: int) -> mmap.mmap:
         with path.open("r+b") as stream:
             if os.fstat(stream.fileno()).st_ino == inode:
                 return mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_WRITE, offset=start)
-    except PermissionError:
-        pass
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
     return mmap.mmap(-1, size)
 
 
