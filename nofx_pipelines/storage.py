@@ -20,6 +20,8 @@ _FULL_TEXT = re.compile(
 _DENIED_TEXT = re.compile(
     r"Read-only file system|os error 30\b|readonly database|unable to open database file|Permission denied"
 )
+_LEAST_FREE = 2**20
+"""Bytes below which whatever a process failed of was the disk."""
 KEPT = "every table is as its last commit left it"
 
 
@@ -54,8 +56,8 @@ def storage_error(error: BaseException, home: Path) -> StorageError | None:
     Parameters
     ----------
     error
-        Of whichever library: its number is looked at, its text (Delta Lake, SQLite and LMDB wrap numbers), and
-        those of its causes.
+        Of whichever library: its number is looked at, its text (Delta Lake, SQLite and LMDB wrap numbers),
+        and those of its causes.
     home
         Whose disk it may be about.
     """
@@ -75,11 +77,14 @@ def storage_error(error: BaseException, home: Path) -> StorageError | None:
     return None
 
 
-def said_of_storage(text: str, home: Path) -> str:
-    """A message of another process, in words of ours where it is about the disk."""
-    if _FULL_TEXT.search(text):
+def said_of_storage(text: str, home: Path) -> str | None:
+    """What the messages of a process that failed say of the disk of ``home``; None where nothing.
+
+    A log on a full disk ends anywhere, so that the disk itself is asked, too.
+    """
+    if _FULL_TEXT.search(text) or shutil.disk_usage(home).free < _LEAST_FREE:
         return str(_full(None, home))
-    return str(_denied(str(home), home)) if _DENIED_TEXT.search(text) and not is_writable(home) else text
+    return str(_denied(str(home), home)) if _DENIED_TEXT.search(text) and not is_writable(home) else None
 
 
 @contextmanager

@@ -190,13 +190,9 @@ def _worker(options: RunOptions, jobs: Sequence[str], outcome: Outcome) -> None:
             process.wait()
             raise
     if status and not any(stage for stage, _ in outcome.failures):
-        tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        outcome.failures.append(
-            (
-                " ".join(jobs),
-                f"{said_of_storage(tail[0], options.home) if tail else 'no message'} (all of it: {log})",
-            )
-        )
+        lines = log.read_text(encoding="utf-8", errors="replace").strip()
+        message = said_of_storage(lines, options.home) or lines.rpartition("\n")[2] or "no message"
+        outcome.failures.append((" ".join(jobs), f"{message} (all of it: {log})"))
 
 
 def _events(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
