@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +34,11 @@ def is_writable(folder: Path) -> bool:
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
-    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    try:
+        tempfile.TemporaryFile(dir=place).close()  # os.access says yes to root in /proc
+    except OSError as error:
+        return error.errno in _FULL
+    return True
 
 
 def require_writable(home: Path) -> Path:

@@ -84,8 +84,9 @@ def create(path: Path, version: str, names: Sequence[str], capacity: int) -> Non
     draft = path.with_suffix(f".{os.getpid()}.part")
     with draft.open("wb") as stream:
         stream.write(header.ljust(FIXED, b"\0") + text)
-        stream.truncate(size)
         stream.flush()
+        # a page that has no room on the disk when it is written first ends the process
+        os.posix_fallocate(stream.fileno(), 0, size)
         os.fsync(stream.fileno())
     draft.replace(path)
 
