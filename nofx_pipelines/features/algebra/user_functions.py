@@ -76,7 +76,7 @@ def failures_of(expr: Expr) -> tuple[int, str | None]:
     return sum(one.errors for one in functions), errors[-1] if errors else None
 
 
-def require_unchanged(key: FunctionKey) -> None:
+def require_unchanged(key: Param) -> None:
     """Refuse a function that reads another value now than when its feature was declared.
 
     Raises
@@ -84,7 +84,7 @@ def require_unchanged(key: FunctionKey) -> None:
     FeatureError
         Naming the function: its values would stand under the version of other ones.
     """
-    function = key.applied.function
+    function = applied(key).function
     if function_key(function) != key:
         raise FeatureError(
             f"what the Python function {name_of(function)!r} reads (globals, closure, defaults) has changed "

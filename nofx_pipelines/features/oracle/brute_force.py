@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nofx_pipelines.features.algebra.expr import Expr
-from nofx_pipelines.features.algebra.user_functions import applied
+from nofx_pipelines.features.algebra.user_functions import applied, require_unchanged
 
 F64 = NDArray[np.float64]
 
@@ -233,6 +233,7 @@ def _seasonal(node: Expr, x: F64, slot: F64) -> F64:
 
 def _apply(node: Expr, *args: F64) -> F64:
     function, n = applied(node.params[0]), int(node.params[1])
+    require_unchanged(node.params[0])
     out = np.full(len(args[0]), np.nan)
     for t in range(len(out)):
         windows = [np.array([lag[t] for lag in args[k : k + n]]) for k in range(0, len(args), n)]

@@ -136,6 +136,7 @@ def test_another_constant_is_another_version_and_stops_the_old_one(monkeypatch: 
     assert compute(bars, after, bars_per_year=YEAR).frame["a"].to_list() == [None, 4.5, 7.5]
     for stale in (
         lambda: compute(bars, before, bars_per_year=YEAR),
+        lambda: compute(bars, before, bars_per_year=YEAR, engine="polars"),
         lambda: stream.update(bars.slice(1, 1)),
     ):
         with pytest.raises(FeatureError, match=r"'rated' reads .* has changed since"):
