@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from nofx_pipelines.errors import ConfigError, FeatureError, IntegrityError, TableNotFound
 from nofx_pipelines.features.online.layout import NAME_BYTES, VALUES
 from nofx_pipelines.features.online.store import Found, OnlineStore, joined, newest_of_each, slots
+from nofx_pipelines.storage import is_writable
 
 _ROOM = 1 << 36
 """Addresses reserved for the file, 64 GiB: it grows as it is filled."""
@@ -32,10 +33,12 @@ class _Environment:
     """An open file; one a process, as LMDB demands, shared by the stores on it."""
 
     def __init__(self, lmdb: Any, path: Path) -> None:
+        self.writable = is_writable(path.parent)
+        how = {} if self.writable else {"readonly": True, "lock": False}  # a lock is a file beside it
         try:
-            self.env = lmdb.open(str(path), subdir=False, map_size=_ROOM, max_dbs=3, max_readers=1_024)
+            self.env = lmdb.open(str(path), subdir=False, map_size=_ROOM, max_dbs=3, max_readers=1_024, **how)
             self.vector, self.used, self.meta = (
-                self.env.open_db(name) for name in (b"vector", b"used", b"meta")
+                self.env.open_db(name, create=self.writable) for name in (b"vector", b"used", b"meta")
             )
         except lmdb.Error as error:
             raise IntegrityError(
@@ -154,10 +157,11 @@ class LmdbStore(OnlineStore):
         if not any(self._counted.values()) or not self.path.exists():
             return
         env = self._open()
-        with env.env.begin(write=True) as txn:
-            counters = self._counters(txn, env)
-            self._use(txn, env, counters, [], 0)
-            self._write_counters(txn, env, counters)
+        if env.writable:
+            with env.env.begin(write=True) as txn:
+                counters = self._counters(txn, env)
+                self._use(txn, env, counters, [], 0)
+                self._write_counters(txn, env, counters)
         self._forget()
 
     def between(self, start_us: int, end_us: int) -> list[str]:

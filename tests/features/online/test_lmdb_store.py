@@ -95,3 +95,18 @@ def test_a_put_without_room_on_disk_changes_nothing(tmp_path: Path, monkeypatch:
         store.put(many, [2] * 5_000, "v", ["x"], np.ones((5_000, 1)))
     assert store.entities() == ["a"]
     assert store.put(["b"], [2], "v", ["x"], [[2.0]]) == 1
+
+
+def test_a_store_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f.lmdb"
+    with LmdbStore(path) as store:
+        store.put(["a"], [5], "v", ["x"], [[1.5]])
+    path.with_name("f.lmdb-lock").unlink()
+    before = path.read_bytes()
+    monkeypatch.setattr("nofx_pipelines.features.online.lmdb_store.is_writable", lambda folder: False)
+    with LmdbStore(path, limit_bytes=10**6) as store:
+        assert store.get(["a"], ["x"]).values.tolist() == [[1.5]]
+        assert store.version == "v"
+        store.flush()
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["f.lmdb"]
