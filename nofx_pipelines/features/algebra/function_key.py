@@ -169,6 +169,9 @@ class _Digest:
         kind = type(value)
         if kind in (*_SEQUENCES, *_SETS, *_MAPPINGS):
             self._container(value, where)
+        elif callable(value) and (place := _place_in_library(value)) is not None:
+            self._covered(place, where)
+            self._put("library", place, _version_of(place) or "")
         elif isinstance(value, FunctionType):
             self._function(value, where)
         elif isinstance(value, MethodType):
@@ -224,12 +227,11 @@ class _Digest:
         return self._hash.hexdigest()
 
     def _function(self, function: FunctionType, where: str) -> None:
-        module = str(function.__globals__.get("__name__", ""))
-        code = function.__code__
+        module, code = str(function.__globals__.get("__name__", "")), function.__code__
         version = _version_of(module)
         if version is not None and function.__closure__ is None:
             self._covered(f"{module}.{code.co_qualname}", where)
-            self._put("library", module, code.co_qualname, version)
+            self._put("library", f"{module}.{code.co_qualname}", version)
             return
         reads = reads_of(code)
         if reads.changes:
@@ -394,6 +396,18 @@ def _named(module: ModuleType) -> tuple[str, str]:
     """The name and version of a library's module; neither of the user's own, which may lie anywhere."""
     version = _version_of(module.__name__)
     return ("", "") if version is None else (module.__name__, version)
+
+
+def _place_in_library(value: Any) -> str | None:
+    """The module and name under which a package holds this very object; what a decorator closes over there is
+    the package's matter."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or _version_of(module) is None:
+        return None
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return f"{module}.{name}" if found is value else None
 
 
 def _qualified(value: Any) -> str:

@@ -26,9 +26,11 @@ import numpy as np
 import polars as pl
 import pytest
 from numba import njit
+from scipy.stats import kurtosis, skew, spearmanr
+from sklearn.metrics import r2_score
 
 from nofx_pipelines.errors import FeatureError
-from nofx_pipelines.features.algebra.function_key import function_key
+from nofx_pipelines.features.algebra.function_key import _version_of, function_key
 
 FACTOR = 2.0
 TABLE = {"a": [1.0, 2.0]}
@@ -413,6 +415,24 @@ def test_a_seed_is_covered() -> None:
     assert function_key(lambda x: random.Random(7).random() * x[0])
     assert function_key(lambda x: x[0] * os.path.join("a", "b").count("a"))
     assert function_key(lambda x: log.debug("here") or x[0])
+
+
+def test_what_packages_decorate_is_theirs() -> None:
+    """Their wrappers close over objects of all kinds; the version of the package says it all."""
+    stats = [skew, kurtosis, spearmanr, r2_score, np.median, functools.reduce, math.hypot]
+    keys = [function_key(made("def f(x): return g(x)", g=function)) for function in stats]
+    assert len(set(keys)) == len(stats)
+    assert keys == [function_key(made("def f(x): return g(x)", g=function)) for function in stats]
+
+
+def test_another_version_of_a_package_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = function_key(made("def f(x): return g(x)", g=skew))
+    plain = function_key(made("def f(x): return x[0]"))
+    _version_of.cache_clear()
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0.1")
+    assert function_key(made("def f(x): return g(x)", g=skew)) != before
+    assert function_key(made("def f(x): return x[0]")) == plain
+    _version_of.cache_clear()
 
 
 def test_state_from_row_to_row_is_refused() -> None:
