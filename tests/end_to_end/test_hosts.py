@@ -23,9 +23,10 @@ CLOCKS = {
     "hpo_trials": ["study", "started", "finished", "seconds"],
     "nas_trials": ["study", "started", "finished", "seconds"],
     "online_features": ["published_at"],
+    "leaderboard": ["data_versions"],  # a run that was cut short has written more of them
     "quarantine": ["seen_at", "run_id"],
 }
-"""Columns that tell when a run was, and which code it was."""
+"""Columns that tell when a run was, by which code, and how many there were before."""
 HOSTS = {
     "New York, no locale": {
         "TZ": "America/New_York", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
