@@ -52,6 +52,7 @@ def _hammer(path: str, seed: int, last: int) -> None:
 def test_readers_never_see_half_a_vector(store: MappedStore) -> None:
     """Two writers overwrite each other while this process reads: every vector is one writer's, whole."""
     put(store, ENTITIES, 0, 0.0)
+    store.get(ENTITIES)  # compiled before the writers begin
     writers = [
         mp.get_context("spawn").Process(target=_hammer, args=(str(store.path), k, 3_000)) for k in (1, 2)
     ]
