@@ -19,7 +19,6 @@ from nofx_pipelines.anomaly.formatting import events_markdown, recovery_markdown
 from nofx_pipelines.anomaly.investigation import investigate
 from nofx_pipelines.cli.terminal import plain, table
 from nofx_pipelines.config import SourceConfig
-from nofx_pipelines.errors import ConfigError
 from nofx_pipelines.features import Feature, FeatureSet, close
 from nofx_pipelines.figures.style import new_figure, png, style
 from nofx_pipelines.market.sources import Decision
@@ -143,7 +142,7 @@ def test_what_dagster_shows_as_markdown_is_text(finished_chain: Chain, view: Uni
     recovered = pl.DataFrame({"kind": [EVIL], "planted": [2], "found": [1], "recall": [0.5]})
     assert EVIL in only_text(recovery_markdown(recovered, None))
     assert EVIL in only_text(decisions_markdown([Decision(EVIL, EVIL, EVIL, EVIL)]))
-    (asset,) = config_error_definitions(ConfigError(EVIL)).assets or ()
+    (asset,) = config_error_definitions(EVIL).assets or ()
     assert EVIL in only_text(next(iter(asset.descriptions_by_key.values())))  # type: ignore[union-attr]
     shown = image(b"png", EVIL).md_str
     assert shown is not None
