@@ -203,11 +203,12 @@ def features_get(
     name: Annotated[list[str] | None, typer.Option(help="A feature; repeat it; all by default.")] = None,
     home: Home = None,
     format: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+    namespace: Annotated[str, typer.Option(help="A store beside the universe's.")] = "",
 ) -> None:
     """The newest vectors from the online store, with event time, version, age and status."""
     from nofx_pipelines.cli.features import get_features
 
-    get_features(resolve_home(home), universe, entity or [], name or [], format)
+    get_features(resolve_home(home), universe, entity or [], name or [], format, namespace)
 
 
 @app.command()
@@ -239,6 +240,12 @@ def stream(
     ] = None,
     state: Annotated[Path | None, typer.Option(help="Where to keep the state; goes on from it.")] = None,
     save_every: Annotated[int, typer.Option(help="Moments between two saves.")] = 100,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Redis: a trade so many seconds late still corrects its bar.")
+    ] = 10.0,
+    namespace: Annotated[
+        str, typer.Option(help="Another store beside the universe's, for another version of features.")
+    ] = "",
     home: Home = None,
 ) -> None:
     """Features of bars as they come, into the online store; goes on where it was stopped or killed."""
@@ -254,6 +261,7 @@ def stream(
         symbols=tuple(symbol or ()),
         timeframe=timeframe,
         idle_s=idle,
+        grace_s=grace,
     )
     run_stream(
         require_writable(resolve_home(home)),
@@ -262,6 +270,7 @@ def stream(
         sets=set_ or [],
         state=state,
         save_every=save_every,
+        namespace=namespace,
     )
 
 

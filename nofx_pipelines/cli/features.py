@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from nofx_pipelines.features.program.declaration import Feature, FeatureSet
 
 
-def get_features(home: Path, universe: str, entities: list[str], names: list[str], format: str) -> None:
+def get_features(
+    home: Path, universe: str, entities: list[str], names: list[str], format: str, namespace: str = ""
+) -> None:
     """Print vectors; all entities and features unless some are named."""
     from nofx_pipelines.features.online.backends import store_of
     from nofx_pipelines.features.online.refresh import ttl_us
@@ -32,7 +34,7 @@ def get_features(home: Path, universe: str, entities: list[str], names: list[str
         raise ConfigError(
             f"no universe {universe!r} in nofx.toml", hint=f"one of {', '.join(config.universes)}"
         )
-    with store_of(home, config.universes[universe]) as store:
+    with store_of(home, config.universes[universe], namespace) as store:
         found = store.get_online_features(
             entities or store.entities(),
             names or None,

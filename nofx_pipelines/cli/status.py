@@ -43,6 +43,10 @@ def show_status(home: Path) -> None:
     rows = [(state.key, "fresh" if state.fresh else "stale", state.reason) for state in states]
     rows += [(name, "refused", str(error)) for name, error in refused.items()]
     say(table(("stage", "state", "reason"), rows))
+    from nofx_pipelines.features.streaming.status import stream_lines
+
+    if streams := stream_lines(home):
+        say("\n" + table(("stream", "version", "stands at"), streams))
     stale = sum(not state.fresh for state in states)
     say(
         f"\n{stale} of {len(states)} stages are not fresh"

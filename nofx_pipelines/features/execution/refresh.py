@@ -28,7 +28,6 @@ from nofx_pipelines.lake.stamps import fresh
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.market.adjust import adjusted, stored_factors
-from nofx_pipelines.market.sessions import calendar
 
 _CHUNK_ROWS = 400_000
 """Bars computed at once, about; the sessions of a chunk follow from it."""
@@ -53,9 +52,9 @@ def refresh_features(
     session that is fresh, or from the first bar where there is none (and with ``force``).
     Raises TableNotFound when the universe has no bars, FeatureError for an unknown feature set.
     """
-    inputs = _Inputs.read(lake, universe)
+    inputs = UniverseInputs.read(lake, universe)
     chain = {day: value for day, value in inputs.chain.items() if start <= day < end}
-    run = _Run(inputs, lake.table(universe.name, "feature_state"), code_version, run_id, force)
+    run = Refresh(inputs, lake.table(universe.name, "feature_state"), code_version, run_id, force)
     return refresh_sessions(
         lake.table(universe.name, "features"),
         list(chain),
@@ -75,14 +74,14 @@ def feature_inputs(
     """The fingerprint of what each session in ``[start, end)`` would be computed from."""
     if not lake.table(universe.name, "bars").exists():
         return {}
-    chain = _Inputs.read(lake, universe).chain
+    chain = UniverseInputs.read(lake, universe).chain
     return {day: value for day, value in chain.items() if start <= day < end}
 
 
 def replayed_bars(lake: Lake, universe: UniverseConfig, start: date | None, end: date | None) -> pl.DataFrame:
     """The universe's adjusted bars of the sessions in ``[start, end)``, as its features were computed
     from."""
-    inputs = _Inputs.read(lake, universe)
+    inputs = UniverseInputs.read(lake, universe)
     days = [d for d in inputs.rows if (start is None or d >= start) and (end is None or d < end)]
     if not days:
         return inputs.prices(date.max - _DAY, date.max - _DAY).collect()
@@ -90,7 +89,7 @@ def replayed_bars(lake: Lake, universe: UniverseConfig, start: date | None, end:
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class UniverseInputs:
     """The bars of one version, their adjustment, and the chain of fingerprints over both."""
 
     features: FeatureSet
@@ -108,7 +107,11 @@ class _Inputs:
     lineage: dict[str, int]
 
     @classmethod
-    def read(cls, lake: Lake, universe: UniverseConfig) -> _Inputs:
+    def read(
+        cls, lake: Lake, universe: UniverseConfig, clock: tuple[float, int] | None = None
+    ) -> UniverseInputs:
+        """What the lake holds now. ``clock`` is the bars of a year and of a session where somebody knows
+        them: the calendar takes most of a second to build."""
         bars, actions = lake.table(universe.name, "bars"), lake.table(universe.market, "corporate_actions")
         version = bars.version()
         if version is None:
@@ -118,8 +121,7 @@ class _Inputs:
                 hint=f"nofx run --universe {universe.name}",
             )
         features = universe_features(universe)
-        market = calendar(universe.market)
-        per_year = market.bars_per_year(universe.freq)
+        per_year, per_session = _clock(universe) if clock is None else clock
         versions = {bars.key: version, actions.key: actions.version()}
         excluded = set(bars.excluded_sessions())
         stamps = {day: stamp for day, stamp in bars.stamps(version).items() if day not in excluded}
@@ -132,7 +134,7 @@ class _Inputs:
         return cls(
             features=features,
             bars_per_year=per_year,
-            bars_per_session=market.bars_per_session(universe.freq),
+            bars_per_session=per_session,
             bars=bars,
             bars_version=version,
             rows={day: stamps[day].rows for day in contents},
@@ -151,7 +153,7 @@ class _Inputs:
     def prices(self, first: date, last: date) -> pl.LazyFrame:
         """Adjusted bars of the sessions ``[first, last]``."""
         bars = self.bars.scan(version=self.bars_version, start=first, end=last + _DAY)
-        return _grouped(adjusted(bars, self.actions, self.factors), self.groups)
+        return with_groups(adjusted(bars, self.actions, self.factors), self.groups)
 
     def compute(self, days: Sequence[date], state: FeatureState | None, *, snapshots: bool) -> FeatureResult:
         """Features of contiguous sessions."""
@@ -172,7 +174,7 @@ def _groups(lake: Lake, universe: UniverseConfig, features: FeatureSet) -> pl.Da
     return wanted.sort("valid_from", "instrument_id")
 
 
-def _grouped(bars: pl.LazyFrame, groups: pl.DataFrame | None) -> pl.LazyFrame:
+def with_groups(bars: pl.LazyFrame, groups: pl.DataFrame | None) -> pl.LazyFrame:
     """Bars with the groups that their instruments had at their session."""
     if groups is None:
         return bars
@@ -184,6 +186,14 @@ def _grouped(bars: pl.LazyFrame, groups: pl.DataFrame | None) -> pl.LazyFrame:
         strategy="backward",
         check_sortedness=False,
     )
+
+
+def _clock(universe: UniverseConfig) -> tuple[float, int]:
+    """Bars of a year and of a session."""
+    from nofx_pipelines.market.sessions import calendar
+
+    market = calendar(universe.market)
+    return market.bars_per_year(universe.freq), market.bars_per_session(universe.freq)
 
 
 def _known_actions(table: LakeTable) -> pl.DataFrame:
@@ -207,12 +217,13 @@ def _chain(
 
 
 @dataclass
-class _Run:
+class Refresh:
     """One refresh: holds the state between chunks that follow each other."""
 
-    inputs: _Inputs
+    inputs: UniverseInputs
     states: LakeTable
-    code_version: str
+    code_version: str | None
+    """Of the states that may be gone on from; None for any code's of the same features and bars."""
     run_id: str
     force: bool
     state: FeatureState | None = None
@@ -227,7 +238,7 @@ class _Run:
         """The features of contiguous sessions; their states are committed on the way."""
         first = self.days.index(part[0])
         if self.at != first - 1:
-            self._reach(first)
+            self.reach(first)
         result = self._step(part, snapshots=True)
         if result.snapshots is not None:
             self.states.replace(
@@ -235,7 +246,7 @@ class _Run:
                 part[-1] + _DAY,
                 result.snapshots,
                 lineage=self.inputs.lineage,
-                code_version=self.code_version,
+                code_version=self.code_version or "",
                 inputs={day: self.inputs.chain[day] for day in part},
                 run_id=self.run_id,
             )
@@ -246,14 +257,17 @@ class _Run:
         self.state, self.at = result.state, self.days.index(part[-1])
         return result
 
-    def _reach(self, first: int) -> None:
+    def reach(self, first: int) -> None:
         """Bring the state to the end of the session before ``first``."""
         self.state, begin = None, 0
         stamps = {} if self.force else self.states.stamps()
         for k in range(first - 1, -1, -1):
             day = self.days[k]
             stamp = stamps.get(day)
-            if stamp is not None and stamp.rows and fresh(stamp, self.code_version, self.inputs.chain[day]):
+            if stamp is None or not stamp.rows:
+                continue
+            code_version = stamp.code_version if self.code_version is None else self.code_version
+            if fresh(stamp, code_version, self.inputs.chain[day]):
                 self.state, begin = self._stored(k), k + 1
                 break
         self.at = begin - 1
@@ -265,10 +279,10 @@ class _Run:
         day = self.days[k]
         stored = self.states.scan(start=day, end=day + _DAY).collect()
         features, per_year = self.inputs.features, self.inputs.bars_per_year
-        history = self._history(stored, k)
+        history = self.history(stored, k)
         return resume(stored, features, bars_per_year=per_year, history=history)
 
-    def _history(self, stored: pl.DataFrame, k: int) -> pl.DataFrame:
+    def history(self, stored: pl.DataFrame, k: int) -> pl.DataFrame:
         """For each instrument its last ``lookback`` traded bars, however long ago they were."""
         program = self.inputs.features.program
         sessions = 2 + (program.lookback * 5 // 4) // max(self.inputs.bars_per_session, 1)

@@ -83,14 +83,18 @@ class OnlineStore(ABC):
         values: Any,
         *,
         now_us: int | None = None,
+        replace: bool = True,
     ) -> int:
         """Write vectors ``[E, F]``; how many were newer than (or as new as) what is there.
 
-        ``event_times`` are microseconds UTC. Another version or other names start an empty store. Raises
-        FeatureError for sizes that do not fit, names that do not, and more vectors than the limit allows.
+        ``event_times`` are microseconds UTC. Another version or other names start an empty store, or
+        without ``replace`` raise FeatureError, as do sizes that do not fit, names that do not, and more
+        vectors than the limit allows.
         """
         matrix = np.ascontiguousarray(values, dtype=np.float64)
         times = np.asarray(event_times, dtype=np.int64)
+        if not replace and (held := self.version) not in (None, version):
+            raise other_version(self.place, held, version)
         require_fitting(entities, times, names, matrix, known=self._is_known(entities))
         self._require_room(entities, len(names))
         now = time.time_ns() // 1_000 if now_us is None else now_us
@@ -204,6 +208,15 @@ class OnlineStore(ABC):
                 kept="nothing was put",
                 hint="raise [universes.X.online] limit_mib",
             )
+
+
+def other_version(place: str, held: str | None, version: str) -> FeatureError:
+    """The error of a stream that would write over another version's vectors."""
+    return FeatureError(
+        f"{place} holds version {held}, the stream computes {version}",
+        kept="nothing was put",
+        hint="nofx stream --namespace NAME serves this version beside it; nofx run publishes the universe's",
+    )
 
 
 def slots(times: NDArray[np.int64], matrix: NDArray[np.float64], now_us: int) -> Words:

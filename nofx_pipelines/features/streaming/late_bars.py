@@ -63,11 +63,7 @@ def replay(
     FeatureError when the rows are older than the oldest checkpoint; nothing has changed then.
     """
     across = crossing(plan)
-    before_all = (
-        c.last_ts.max() < times.min() if across else (c.last_ts[at] < times).all() for c in checkpoints
-    )
-    fit = [k for k, before in enumerate(before_all) if before]
-    chosen = next((k for k in reversed(fit) if _reaches(plan, lanes, checkpoints[k], at)), None)
+    chosen = fitting(plan, lanes, checkpoints, at, times)
     if chosen is None:
         first = int(np.argmin(times))
         raise FeatureError(
@@ -102,6 +98,17 @@ def replay(
     lanes.take_last(touched, rows.offsets, outputs)
     new = rows.times >= times.min()
     return (whose[new], rows.times[new], outputs[:, new]), chosen
+
+
+def fitting(plan: Plan, lanes: StateTiles, checkpoints: list[Checkpoint], at: I64, times: I64) -> int | None:
+    """The newest checkpoint that is before all of the rows and can be gone back to; None without one."""
+    across = crossing(plan)
+    before_all = (
+        c.last_ts.max() < times.min(initial=2**62) if across else (c.last_ts[at] < times).all()
+        for c in checkpoints
+    )
+    fit = [k for k, before in enumerate(before_all) if before]
+    return next((k for k in reversed(fit) if _reaches(plan, lanes, checkpoints[k], at)), None)
 
 
 def crossing(plan: Plan) -> bool:

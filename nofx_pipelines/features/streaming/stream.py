@@ -155,6 +155,35 @@ class Stream:
         order = _by_time(at, arrays.times)
         return self._framed(parts, rows, rows["session_date"].gather(order))
 
+    @property
+    def crossing(self) -> bool:
+        """Whether features look across instruments."""
+        return late.crossing(self.plan)
+
+    def count_late(self, bars: pl.DataFrame) -> int:
+        """How many of these bars are at or before the last one, late or corrected."""
+        times = bars["ts_close"].to_physical().to_numpy()
+        if self.crossing:
+            return int((times <= self.lanes.last_ts.max(initial=-(2**62))).sum())
+        at = [self._index.get(name) for name in bars["instrument_id"].to_list()]
+        ends = self.lanes.last_ts
+        return sum(i is not None and ts <= ends[i] for i, ts in zip(at, times.tolist(), strict=True))
+
+    def refusal(self, bar: pl.DataFrame) -> str | None:
+        """Why this one bar cannot be taken by itself; None where nothing speaks against it."""
+        try:
+            rows = bar_rows(bar, self.columns)
+        except FeatureError as error:
+            return error.problem
+        if rows.is_empty() or not self.count_late(bar):
+            return None
+        name, when = rows.row(0)[:2]
+        at = np.array([self._index[name]] if name in self._index else [], np.int64)
+        ts = np.full(len(at), rows["ts_close"].to_physical()[0])
+        if late.fitting(self.plan, self.lanes, self.checkpoints, at, ts) is None:
+            return f"the bar of {name} at {when} is older than what the stream keeps"
+        return None
+
     def push(self, instrument: str, ts_us: int, bar: F64, out: F64 | None = None) -> F64:
         """One bar of one instrument, as fast as it goes: float64 [columns] in, float64 [outputs] out.
 

@@ -235,3 +235,20 @@ def test_chunks_of_a_lazy_frame_are_the_whole(rows: int, tmp_path: Path) -> None
     )
     assert len(parts) == {1: 60, 50: 17, 10_000: 1}[rows]
     same_bits(pl.concat(parts), compute(bars, EVERY, bars_per_year=YEAR).frame)
+
+
+def test_prices_that_are_texts_are_numbers_or_refused_by_name() -> None:
+    bars = random_bars(3, 40)
+    texts = bars.with_columns(pl.col("close").map_elements(repr, return_dtype=pl.String))
+    assert texts["close"].dtype == pl.String
+    gain = set_of(gain=close - ref(close, 1), mean=rolling_mean(close, 3))
+    numeric = compute(bars, gain, bars_per_year=YEAR).frame
+    same_bits(compute(texts, gain, bars_per_year=YEAR).frame, numeric)
+    for wrong in ("1,250.5", "abc", "nan", ""):
+        first = pl.int_range(pl.len()) == 0
+        broken = texts.with_columns(pl.when(first).then(pl.lit(wrong)).otherwise("close").alias("close"))
+        broken = broken.with_columns(status=pl.lit("traded"))
+        with pytest.raises(FeatureError, match=f"column 'close' of the bars is text, and '{wrong}'"):
+            compute(broken, gain, bars_per_year=YEAR)
+    with pytest.raises(FeatureError, match="column 'close' of the bars is List"):
+        compute(bars.with_columns(pl.concat_list("close")), gain, bars_per_year=YEAR)

@@ -22,6 +22,7 @@ from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features import compute, feature_set
 from nofx_pipelines.features.online.mapped_store import MappedStore
 from nofx_pipelines.features.online.store import OnlineStore
+from nofx_pipelines.features.streaming.dead_letters import FILE, DeadLetters, stored_letters
 from nofx_pipelines.features.streaming.feeds.feeds import RedisFeed, Replay, bars_frame
 from nofx_pipelines.features.streaming.serving import serve
 from nofx_pipelines.features.streaming.stream import Stream
@@ -80,7 +81,7 @@ def test_killed_it_loses_nothing_and_counts_nothing_twice(tmp_path: Path) -> Non
         run_command(tmp_path / "killed", path, "--state", str(state)), stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 240
-    while not state.exists() and time.monotonic() < deadline:
+    while time.monotonic() < deadline and not (state.exists() and Stream.load(state).note["position"]):
         time.sleep(0.01)
     time.sleep(0.3)
     assert victim.poll() is None, "it must be killed while it works"
@@ -150,26 +151,52 @@ def test_trades_from_redis_become_bars(tmp_path: Path, redis_client: Any) -> Non
     assert not np.isnan(whole.get(["BTC"], ["close_to_sma_60"]).values).any()
 
 
-def test_an_entry_that_is_neither_is_named(redis_client: Any) -> None:
-    entry = redis_client.xadd("bars", {"bars": '[{"close": 1}]'}).decode()
-    with pytest.raises(FeatureError, match=f"entry {entry} of bars is neither bars nor a trade"):
-        list(RedisFeed(redis_client, "bars", idle_ms=50).moments(None))
-
-
-def test_what_came_before_a_bad_entry_is_kept(tmp_path: Path, redis_client: Any) -> None:
+def test_entries_that_cannot_be_taken_are_dead_letters_and_the_stream_goes_on(
+    tmp_path: Path, redis_client: Any
+) -> None:
+    """Also the last entry: the saved position is past it, so that it is not read again."""
     bars, store, state = bars_of(9), MappedStore(tmp_path / "f.online"), tmp_path / "s.stream"
     parts = bars.sort("ts_close").partition_by("ts_close", maintain_order=True)
-    good = [redis_client.xadd("bars", {"bars": as_json(part)}).decode() for part in parts[:3]]
-    bad = redis_client.xadd("bars", {"price": "1"})
-    for part in parts[3:]:
+    bad = [{"price": "1"}, {"bars": "{"}, {"bars": '[{"close": 1}]'}, {"trade": "[]"}, {"bars": "7"}]
+    for k, part in enumerate(parts):
         redis_client.xadd("bars", {"bars": as_json(part)})
-    feed = RedisFeed(redis_client, "bars", idle_ms=100)
-    with pytest.raises(FeatureError, match="neither bars nor a trade"):
-        serve(Stream(SET, [], bars_per_year=YEAR), feed, store, state)
+        redis_client.xadd("bars", bad[k % len(bad)])
+    letters = DeadLetters(tmp_path / FILE, "test", now_us=lambda: 7)
+    feed = RedisFeed(redis_client, "bars", idle_ms=100, letters=letters)
+    done = serve(Stream(SET, [], bars_per_year=YEAR), feed, store, state, letters=letters)
+    assert (done.moments, done.refused) == (len(parts), len(parts))
+    assert_store_holds(store, last_vectors(bars))
     kept = Stream.load(state)
-    assert kept.note["position"]["id"] == good[-1]
-    redis_client.xdel("bars", bad)
-    assert serve(kept, feed, store, state, position=kept.note["position"]).moments == len(parts) - 3
+    last = redis_client.xrevrange("bars", count=1)[0][0].decode()
+    assert kept.note["position"]["id"] == last
+    again = serve(kept, feed, store, state, position=kept.note["position"])
+    assert again.moments == 0
+    rows = stored_letters(tmp_path / FILE)
+    assert rows["entry"].n_unique() == len(parts)
+    assert rows["refused_at_us"].unique().to_list() == [7]
+    said = " ".join(rows["reason"])
+    for reason in ("neither bars nor a trade", "not JSON", "lacks instrument_id", "is list", "are int"):
+        assert reason in said
+
+
+def test_a_correction_that_is_too_old_is_a_dead_letter(tmp_path: Path) -> None:
+    """As an instrument's only bar, and among others of its moment, which are taken."""
+    bars = bars_of(1_100)
+    parts = bars.sort("ts_close").partition_by("ts_close", maintain_order=True)
+    old = parts[2].with_columns(pl.col("close") * 2)
+    mixed = pl.concat([parts[1_000], old.head(1)])
+    moments = [*parts[:1_000], mixed, old, *parts[1_001:]]
+
+    class Feed:
+        def moments(self, position: Any) -> Any:
+            yield from (({"id": str(k)}, part) for k, part in enumerate(moments))
+
+    letters, store = DeadLetters(tmp_path / FILE, "test"), MappedStore(tmp_path / "f.online")
+    done = serve(Stream(SET, [], bars_per_year=YEAR), Feed(), store, tmp_path / "s.stream", letters=letters)
+    traded = old.filter(pl.col("status") == "traded").height
+    assert letters.count == traded + (old.head(1)["status"][0] == "traded")
+    assert done.moments == len(moments)
+    assert "older than what the stream keeps" in letters.last
     assert_store_holds(store, last_vectors(bars))
 
 
@@ -184,7 +211,7 @@ def test_bars_in_json_have_times_of_either_kind() -> None:
     assert bars_frame(numbers).select(bars.columns).equals(bars)
     alone = [{n: row[n] for n in ("instrument_id", "ts_close", "close")} for row in texts]
     assert bars_frame(alone)["session_date"].equals(bars["ts_close"].dt.date().alias("session_date"))
-    with pytest.raises(pl.exceptions.InvalidOperationError, match="2025-01-02T07:00:00"):
+    with pytest.raises(FeatureError, match="2025-01-02T07:00:00' has no offset"):
         bars_frame([{"instrument_id": "A", "ts_close": "2025-01-02T07:00:00", "close": 1.0}])
 
 

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from nofx_pipelines.errors import ConfigError, FeatureError
+from nofx_pipelines.features.streaming.dead_letters import DeadLetters
+from nofx_pipelines.features.streaming.feeds.entries import EntryRefused, number
 from nofx_pipelines.features.streaming.feeds.feeds import Position
 from nofx_pipelines.market.instruments import make_instrument_id
 
@@ -84,6 +86,12 @@ class CcxtFeed:
     now_us: Callable[[], int] = _now_us
     sleep: Callable[[float], None] = time.sleep
     report: Callable[[str], None] = _silent
+    letters: DeadLetters = field(default_factory=DeadLetters)
+
+    def after(self, last_us: Mapping[str, int]) -> Position | None:
+        """The position after the last bars of instruments; None where it has none of them."""
+        own = {name: last_us[name] for name in self.symbols if name in last_us}
+        return {"timeframe": self.timeframe, "ts_close_us": own} if own else None
 
     @property
     def bars_a_day(self) -> int:
@@ -199,8 +207,11 @@ class _Run:
         rows = []
         for name, place in self._places.items():
             if place.bars and place.bars[0][0] == close:
-                rows.append((name, close - self._width, close, *_numbers(place.bars.popleft()[1])))
-                place.given = close
+                row, place.given = place.bars.popleft()[1], close
+                try:
+                    rows.append((name, close - self._width, close, *_numbers(row)))
+                except EntryRefused as error:
+                    self._feed.letters.add(f"{name} {close}", list(row), error.problem)
         frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
         return frame.select(
             "instrument_id",
@@ -267,7 +278,7 @@ class _Run:
 
 
 def _numbers(row: Row) -> list[float | None]:
-    values = [None if value is None else float(value) for value in row[1:7]]
+    values = [number(name, value) for name, value in zip(_NUMBERS, row[1:7], strict=False)]
     return values + [None] * (len(_NUMBERS) - len(values))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nofx_pipelines.features.streaming.feeds.entries import EntryRefused
 from nofx_pipelines.features.streaming.feeds.trade_bars import TradeBars
 
 MINUTE = 60_000_000
@@ -64,9 +65,72 @@ def test_open_bars_go_through_json() -> None:
     assert all(a.equals(b) for a, b in zip(expected, got, strict=True))
 
 
-def test_a_trade_of_a_closed_interval_is_refused() -> None:
-    bars = TradeBars(1)
-    trade = {"instrument_id": "A", "ts": 3 * MINUTE, "price": 1.0, "size": 1.0}
+def test_a_late_trade_within_the_grace_corrects_its_bar_and_a_later_one_is_refused() -> None:
+    bars = TradeBars(1, grace_us=5_000_000)
+    trade = {"instrument_id": "A", "ts": 3 * MINUTE - 10, "price": 2.0, "size": 1.0, "side": "buy"}
     bars.take(trade)
-    with pytest.raises(ValueError, match="after its bar was closed"):
-        bars.take(trade | {"ts": MINUTE})
+    assert bars.take(trade | {"ts": 3 * MINUTE + 2, "price": 3.0})["close"].to_list() == [2.0]
+    late = bars.take(trade | {"ts": 3 * MINUTE - 1, "price": 5.0})
+    assert late.select("open", "high", "low", "close", "n_trades").row(0) == (2.0, 5.0, 2.0, 5.0, 2)
+    early = bars.take(trade | {"ts": 3 * MINUTE - 99, "price": 4.0})
+    assert early.select("open", "close", "n_trades").row(0) == (4.0, 5.0, 3)
+    first = bars.take(trade | {"instrument_id": "B", "ts": 3 * MINUTE - 1})
+    assert first.select("instrument_id", "n_trades").row(0) == ("B", 1)
+    bars.take(trade | {"ts": 3 * MINUTE + 5_000_001})
+    with pytest.raises(EntryRefused, match="later than the grace of 5 s"):
+        bars.take(trade)
+    assert (bars.late, bars.corrections) == (1, 3)
+
+
+def test_any_order_within_the_grace_ends_in_the_same_bars() -> None:
+    trades = random_trades(seed=3)
+    rng = np.random.default_rng(4)
+    shuffled = sorted(trades, key=lambda t: int(t["ts"]) + int(rng.integers(0, 30_000_000)))  # type: ignore[call-overload]
+    assert shuffled != trades
+
+    def final(order: list[dict[str, object]]) -> pl.DataFrame:
+        taker = TradeBars(1, grace_us=30_000_000)
+        bars = pl.concat([bar for bar in map(taker.take, order) if bar.height])
+        bars = bars.unique(["instrument_id", "ts_close"], keep="last", maintain_order=True)
+        return bars.filter(pl.col("ts_close").dt.epoch("us") <= 7 * MINUTE).sort("instrument_id", "ts_close")
+
+    one, other = final(trades), final(shuffled)
+    exact = [
+        "instrument_id",
+        "ts_close",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "n_trades",
+        "taker_volume",
+    ]
+    assert one.select(exact).equals(other.select(exact))
+
+
+def test_a_bar_closes_by_the_clock() -> None:
+    bars = TradeBars(1)
+    trade = {"instrument_id": "A", "ts": 10, "price": 2.0, "size": 1.0, "side": "sell"}
+    assert bars.due_us is None
+    bars.take(trade)
+    assert bars.due_us == MINUTE
+    assert bars.close_due(MINUTE - 1).is_empty()
+    assert bars.close_due(MINUTE)["volume"].to_list() == [1.0]
+    assert bars.due_us is None
+    assert bars.close_due(9 * MINUTE).is_empty()
+    assert bars.take(trade | {"ts": 20})["volume"].to_list() == [2.0]
+    assert bars.take(trade | {"ts": MINUTE + 1}).is_empty()
+    assert bars.close_due(2 * MINUTE)["volume"].to_list() == [1.0]
+
+
+@pytest.mark.parametrize("side", [None, "", "unknown"])
+def test_a_trade_without_a_side_is_no_sale(side: str | None) -> None:
+    bars = TradeBars(1)
+    trade = {"instrument_id": "A", "ts": 10, "price": 2.0, "size": 1.0, "side": side}
+    bars.take(trade | {"side": "BUY"})
+    bars.take(trade)
+    closed = bars.take(trade | {"ts": MINUTE, "side": "sell"})
+    assert closed.select("volume", "taker_volume", "taker_amount").row(0) == (2.0, None, None)
+    known = bars.take(trade | {"ts": 2 * MINUTE})
+    assert known["taker_volume"].to_list() == [0.0]
