@@ -43,7 +43,11 @@ class Ewma:
 
     def score(self, bars: BarWindow, span: slice) -> Floats:
         """The averages' sizes, ``[F, s, B, N]``."""
-        return np.abs(averages(bars.z, bars.traded_bars)[:, span])
+        # A full window lies within ``bars.span`` sessions, so what came before them changes no average.
+        first = max(0, span.start - bars.span)
+        part = slice(first, span.stop)
+        traded_bars = TradedBars.of(bars.traded[part], bars.span)
+        return np.abs(averages(bars.z[:, part], traded_bars)[:, span.start - first :])
 
     def parameters(self) -> dict[str, Any]:
         """The smoothing and where it is cut off."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from nofx_pipelines.anomaly.conditioning import NAMES
 from nofx_pipelines.anomaly.detectors import ewma
+from nofx_pipelines.anomaly.detectors.protocol import BarWindow
 from nofx_pipelines.anomaly.windows import TradedBars
 
 
@@ -47,3 +51,15 @@ def test_unknown_bars_have_no_average() -> None:
     z[0, 45] = np.nan
     assert np.isnan(ewma.averages(z, _traded_bars(60))[0, 45, 0, 0])
     assert np.isfinite(ewma.averages(z, _traded_bars(60))[0, 46, 0, 0])
+
+
+def test_sessions_before_the_span_of_a_window_change_no_average() -> None:
+    rng = np.random.default_rng(11)
+    z = rng.normal(size=(len(NAMES), 120, 1, 40))
+    bars = replace(BarWindow.of_features(z), traded=rng.random((120, 1, 40)) > 0.3, span=30)
+    whole = np.abs(ewma.averages(bars.z, bars.traded_bars))
+    for span in (slice(0, 120), slice(29, 60), slice(70, 90), slice(119, 120)):
+        scores = ewma.Ewma().score(bars.until(span.stop), span)
+        np.testing.assert_array_equal(scores, whole[:, span])
+    assert np.isfinite(whole[:, 119]).any()
+    assert np.isnan(whole[:, 119]).any()
