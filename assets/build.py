@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets import ingestion, jobs, mart, report
+from assets.executor import run_executor
 from assets.investigation import critical_sensor, investigation_job
 from assets.progress import NAME, progress_logger
 from assets.schedules import close_schedule, revision_schedule
@@ -19,7 +20,6 @@ from assets.stage import build_stage
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
 from nofx_pipelines.config_file import load_usable, with_seed
 from nofx_pipelines.config_members import feed_members, universe_members
-from nofx_pipelines.cores import cores
 from nofx_pipelines.errors import NofxError, PluginError
 from nofx_pipelines.graph import UNIVERSE_STAGES
 from nofx_pipelines.markdown import escape
@@ -105,14 +105,7 @@ def build_definitions(config: Config, **overrides: Any) -> dg.Definitions:
         ],
         resources={**resources_of(config), **overrides},
         loggers={NAME: progress_logger},
-        executor=dg.multiprocess_executor.configured(
-            {
-                "max_concurrent": cores(),
-                "start_method": {
-                    "forkserver": {"preload_modules": ["dagster", "nofx_pipelines.definitions"]}
-                },
-            }
-        ),
+        executor=run_executor(),
     )
 
 

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import dagster as dg
 
 from assets.outcome import StageOptions, decisions_markdown, materialized
 from assets.partitions import window_of
+from assets.shared_work import alone
 from assets.stage import ingest_asset
 from nofx_pipelines.config import FeedConfig
 from nofx_pipelines.market.stages import ingest_version
@@ -31,7 +33,7 @@ def build_instruments(feeds: Sequence[FeedConfig]) -> dg.AssetsDefinition:
 
         store = lake.open()
         began = time.perf_counter()
-        with storage_guard(store.root.parent):
+        with storage_guard(store.root.parent), alone(context, Path(sources.home)):
             rows = refresh_instruments(
                 store,
                 [sources.feed(feed) for feed in feeds],
@@ -66,7 +68,7 @@ def build_source_bars(feed: FeedConfig) -> dg.AssetsDefinition:
 
         store, chain = lake.open(), sources.feed(feed)
         start, end = window_of(context, feed)
-        with storage_guard(store.root.parent):
+        with storage_guard(store.root.parent), alone(context, Path(sources.home)):
             result = ingest(
                 store,
                 chain,

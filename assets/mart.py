@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.shared_work import alone
 from nofx_pipelines.config import Config
 from nofx_pipelines.storage import storage_guard
 from resources.lake import LakeResource
@@ -18,11 +19,11 @@ def build(config: Config) -> dg.AssetsDefinition:
         kinds={"duckdb"},
         description="Leaderboard, gates, signals, trials and coverage of all universes: mart.duckdb",
     )
-    def mart(lake: LakeResource) -> dg.MaterializeResult:
+    def mart(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         from nofx_pipelines.lake.result_tables import build_result_mart
 
         path = config.home / "mart.duckdb"
-        with storage_guard(config.home):
+        with storage_guard(config.home), alone(context, config.home):
             rows = build_result_mart(lake.open(), path)
         return dg.MaterializeResult(
             metadata={

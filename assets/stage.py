@@ -10,6 +10,7 @@ import dagster as dg
 
 from assets.outcome import HeavyOptions, StageOptions, materialized
 from assets.partitions import partitions_of, window_of
+from assets.shared_work import alone
 from nofx_pipelines import markdown
 from nofx_pipelines.config import FeedConfig, UniverseConfig
 from nofx_pipelines.lake.table import LakeTable
@@ -123,7 +124,7 @@ def _plain(
         online: OnlineStoreResource,
     ) -> dg.MaterializeResult:
         run = _run(stage, universe, feed, context, config, lake, tracker, sources, online)
-        return _materialise(stage, run, view)
+        return _materialise(stage, run, view, context)
 
     return materialise
 
@@ -143,7 +144,7 @@ def _heavy(
     ) -> dg.MaterializeResult:
         run = _run(stage, universe, feed, context, config, lake, tracker, sources, online)
         device = compute.resolve(config.compute_of(universe.compute)).kind
-        return _materialise(stage, replace(run, device=device, engine=engine.open()), view)
+        return _materialise(stage, replace(run, device=device, engine=engine.open()), view, context)
 
     return materialise
 
@@ -177,8 +178,10 @@ def _run(
     )
 
 
-def _materialise(stage: Stage, run: StageRun, view: StageView) -> dg.MaterializeResult:
-    with storage_guard(run.home):
+def _materialise(
+    stage: Stage, run: StageRun, view: StageView, context: dg.AssetExecutionContext
+) -> dg.MaterializeResult:
+    with storage_guard(run.home), alone(context, run.home):
         result, state = bring_up_to_date(stage, run)
     table = run.lake.table(run.universe.name, stage.table)
     shown = view.show(result, run, table)

@@ -17,6 +17,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from nofx_pipelines.home_path import checked_path
+
 MARKETS = ("cn", "hk", "crypto")
 FREQS = ("1d", "1h", "30m", "15m", "5m", "1m")
 
@@ -282,7 +284,9 @@ class Config:
 def resolve_home(home: Path | str | None = None) -> Path:
     """The folder of all state: ``home``, else ``$NOFX_HOME``, else ``.nofx`` here.
 
+    `ConfigError` for a path that storage libraries misread (`home_path.checked_path`).
+
     >>> resolve_home("/srv/nofx").as_posix()
     '/srv/nofx'
     """
-    return Path(home or os.environ.get("NOFX_HOME") or ".nofx").expanduser().resolve()
+    return checked_path(Path(home or os.environ.get("NOFX_HOME") or ".nofx").expanduser().resolve())

@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from nofx_pipelines.processes import end_with_parent
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -53,6 +55,7 @@ def _one_thread() -> None:
     import os
 
     os.environ["OMP_NUM_THREADS"] = "1"
+    end_with_parent()
 
 
 __all__: list[Any] = ["Engine", "LocalEngine", "item_seeds"]

@@ -21,6 +21,7 @@ NofxError
 │   ├── ModelNotFound      no such registered model, version or alias
 │   └── CodeChanged        a reproduction was asked of other code than recorded
 ├── StorageError           the home's disk is full, or not ours to write
+├── WaitTimeout            another process still holds what is waited for
 └── MissingExtra           an optional package is not installed
 
 A message names the bad value, the rule, what was kept and the next command.
@@ -122,6 +123,10 @@ class CodeChanged(ModelError):
 
 class StorageError(NofxError):
     """The home's disk is full, or not ours to write."""
+
+
+class WaitTimeout(NofxError):
+    """Another process still holds what is waited for, at the end of the limit."""
 
 
 class MissingExtra(NofxError):

@@ -12,6 +12,7 @@ import typer
 
 from nofx_pipelines.config import resolve_home
 from nofx_pipelines.errors import NofxError
+from nofx_pipelines.processes import Terminated
 from nofx_pipelines.storage import require_writable, storage_error
 
 app = typer.Typer(
@@ -61,6 +62,9 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("nofx: interrupted; what was committed stays. Next: nofx run goes on from there\n")
         sys.exit(130)
+    except Terminated:
+        sys.stderr.write("nofx: terminated; what was committed stays. Next: nofx run goes on from there\n")
+        sys.exit(143)
 
 
 @app.command()
@@ -376,8 +380,13 @@ def new(
 
 
 @app.command()
-def doctor(home: Home = None) -> None:
+def doctor(
+    home: Home = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="End dead runs, give back their slots, end their backfills.")
+    ] = False,
+) -> None:
     """Check the installation, the configuration, the tables' bytes, and what is left behind."""
     from nofx_pipelines.cli.doctor import examine
 
-    raise typer.Exit(examine(resolve_home(home)))
+    raise typer.Exit(examine(resolve_home(home), repair=repair))

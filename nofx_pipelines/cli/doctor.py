@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from nofx_pipelines import plugins
+from nofx_pipelines.cli.dagster_home import missing_settings, prepare_dagster_home
+from nofx_pipelines.cli.dead_runs import daemon_lives, dead_runs, leaked_slots, recover, waiting_backfills
 from nofx_pipelines.cli.members import open_member
 from nofx_pipelines.cli.terminal import say, table
 from nofx_pipelines.config import ComputeConfig, Config
@@ -40,8 +42,10 @@ LEAST_FREE_GIB = 2.0
 Finding = tuple[str, bool, str]
 
 
-def examine(home: Path) -> int:
-    """Print a line a check; 1 when one of them failed."""
+def examine(home: Path, *, repair: bool = False) -> int:
+    """Print a line a check; 1 when one of them failed. ``repair`` first ends what nobody executes."""
+    if repair:
+        _repair(home)
     findings = [*_installation(), *_configuration(home)]
     say(table(("check", "", "finding"), [(n, "ok" if ok else "FAIL", text) for n, ok, text in findings]))
     return 0 if all(ok for _, ok, _ in findings) else 1
@@ -70,6 +74,7 @@ def _configuration(home: Path) -> Iterator[Finding]:
     yield from ((name, False, str(absent)) for name, absent in refused.items())
     checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
         _disk,
+        _runs,
         _calendars,
         _plugins,
         _stages,
@@ -85,6 +90,35 @@ def _disk(config: Config) -> Iterator[Finding]:
     if not is_writable(config.home):
         yield "home", True, f"{config.home} is read-only here: it can be read, nofx run and compact refuse"
     yield "disk", free >= LEAST_FREE_GIB, f"{free:.0f} GiB free at {folder}"
+
+
+def _repair(home: Path) -> None:
+    """Do what the start of `nofx run` does by itself, and say what was done."""
+    from dagster import DagsterInstance
+
+    load_config(home)
+    with DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+        done = recover(instance)
+    for line in done or ["no dead run, no slot without a run, no backfill without a daemon"]:
+        say(f"repair: {line}")
+    say()
+
+
+def _runs(config: Config) -> Iterator[Finding]:
+    """Runs, slots and backfills that nobody will finish; settings of Dagster that a hand removed."""
+    if not (config.home / "dagster" / "dagster.yaml").exists():
+        return
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(config.home / "dagster")) as instance:
+        dead = [f"{each.shown}: {each.reason}" for each in dead_runs(instance)]
+        slots = [f"run {run[:8]} keeps {', '.join(steps)}" for run, steps in leaked_slots(instance).items()]
+        backfills = [] if daemon_lives(instance) else waiting_backfills(instance)
+    left = [*dead, *slots, *(f"backfill {name} waits for a daemon" for name in backfills)]
+    yield "runs", not left, "; ".join(left) + ". Next: nofx doctor --repair" if left else "none left behind"
+    if missing := missing_settings(config.home):
+        path = config.home / "dagster" / "dagster.yaml"
+        yield "dagster.yaml", True, f"{path}, changed by hand, lacks {', '.join(missing)}"
 
 
 def _calendars(config: Config) -> Iterator[Finding]:

@@ -16,14 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
+from nofx_pipelines.cli.dead_runs import recover
 from nofx_pipelines.cli.plan import Selection
 from nofx_pipelines.cli.summary import StageLine, summary
 from nofx_pipelines.cli.terminal import count, say, seconds
+from nofx_pipelines.cli.worker_processes import Workers, raising_terminated
 from nofx_pipelines.config import Config, UniverseConfig
 from nofx_pipelines.config_file import load_usable, with_seed
 from nofx_pipelines.cores import cores
 from nofx_pipelines.errors import AbsentPlugin, ConfigError, DataError, NofxError, PluginError
+from nofx_pipelines.file_lock import wait_limit_s
 from nofx_pipelines.storage import said_of_storage
+
+_TRACKER_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -78,17 +83,20 @@ def run_universes(options: RunOptions) -> int:
     config, refused = _config(options)
     chosen, absent = _chosen(config, refused, options)
     prepare_dagster_home(options.home)
+    wait_limit_s()  # a wrong limit is said before anything starts
     outcome = Outcome(failures=absent)
     for name, message in absent:
         say(f"{name:<28} failed: {message}")
-    work = _jobs(config, chosen, options, outcome)
-    if work:
-        # one process more than cores: none idles while the last universe runs alone
-        side_by_side = cores() + 1
-        with _tracker_prepared(options.home), ThreadPoolExecutor(max_workers=side_by_side) as pool:
-            list(pool.map(lambda jobs: _worker(options, jobs, outcome), work))
-    if outcome.lines or not (config.home / "report" / "index.html").exists():
-        _worker(options, ["publish"], outcome)
+    workers = Workers(options.home)
+    with raising_terminated():
+        _recover(options.home)
+        work = _jobs(config, chosen, options, outcome)
+        if work:
+            with _tracker_prepared(options.home):
+                _side_by_side(options, work, outcome, workers)
+        if outcome.lines or not (config.home / "report" / "index.html").exists():
+            with workers.ended_with_this_process():
+                _worker(options, ["publish"], outcome, workers)
     say()
     say(summary(config, chosen, outcome.lines, outcome.fresh, outcome.failures))
     say(f"done in {seconds(time.monotonic() - began)}")
@@ -170,8 +178,26 @@ def _jobs(
     return work
 
 
-def _worker(options: RunOptions, jobs: Sequence[str], outcome: Outcome) -> None:
-    command = [sys.executable, "-m", "nofx_pipelines.cli.worker", *jobs, "--home", str(options.home)]
+def _side_by_side(
+    options: RunOptions, work: Sequence[Sequence[str]], outcome: Outcome, workers: Workers
+) -> None:
+    # one process more than cores: none idles while the last universe runs alone
+    with ThreadPoolExecutor(max_workers=cores() + 1) as pool, workers.ended_with_this_process():
+        # the workers end before the pool is waited for
+        list(pool.map(lambda jobs: _worker(options, jobs, outcome, workers), work))
+
+
+def _recover(home: Path) -> None:
+    """End the runs that died before this one, and say so."""
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        for line in recover(instance):
+            say(f"left behind: {line}")
+
+
+def _worker(options: RunOptions, jobs: Sequence[str], outcome: Outcome, workers: Workers) -> None:
+    command = [sys.executable, "-m", "nofx_pipelines.cli.worker", *jobs, f"--home={options.home}"]
     command += [f"--start={options.start}"] if options.start else []
     command += [f"--end={options.end}"] if options.end else []
     command += [f"--seed={options.seed}"] if options.seed is not None else []
@@ -179,20 +205,29 @@ def _worker(options: RunOptions, jobs: Sequence[str], outcome: Outcome) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     log = options.home / "logs" / f"{'-'.join(jobs)}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    told = False
     with log.open("wb") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment)
-        try:
-            for event in _events(process):
-                _show(event, outcome)
-            status = process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
-    if status and not any(stage for stage, _ in outcome.failures):
-        lines = log.read_text(encoding="utf-8", errors="replace").strip()
-        message = said_of_storage(lines, options.home) or lines.rpartition("\n")[2] or "no message"
-        outcome.failures.append((" ".join(jobs), f"{message} (all of it: {log})"))
+        process = workers.start(command, errors, environment)
+        if process is None:
+            return
+        for event in _events(process):
+            told = told or event["event"] == "failed"
+            _show(event, outcome)
+        status = process.wait()
+    if status < 0:
+        _recover(options.home)
+    if status and not told and not workers.ending:
+        outcome.failures.append(
+            (" ".join(jobs), f"{_last_words(status, log, options.home)} (all of it: {log})")
+        )
+
+
+def _last_words(status: int, log: Path, home: Path) -> str:
+    if status < 0:
+        name = signal.Signals(-status).name
+        return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    lines = log.read_text(encoding="utf-8", errors="replace").strip()
+    return said_of_storage(lines, home) or lines.rpartition("\n")[2] or "no message"
 
 
 def _events(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
@@ -209,6 +244,8 @@ def _show(event: dict[str, Any], outcome: Outcome) -> None:
     elif kind == "failed":
         outcome.failures.append((stage, event["message"]))
         say(f"{stage:<28} failed: {event['message']}")
+    elif kind == "waiting":
+        say(f"{stage:<28} {event['message']}")
     elif kind == "done":
         metadata = event["metadata"]
         problems = metadata.get("problems", "")
@@ -231,7 +268,10 @@ class _tracker_prepared:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def __exit__(self, *exc: object) -> None:
-        self._process.wait()
+        try:
+            self._process.wait(_TRACKER_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # the stage that needs the registry creates it, or says why not
 
 
 def _date(flag: str, text: str | None) -> date | None:

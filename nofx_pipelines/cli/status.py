@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
+from nofx_pipelines.cli.dead_runs import dead_runs
 from nofx_pipelines.cli.plan import Selection
 from nofx_pipelines.cli.terminal import say, table
 from nofx_pipelines.config_file import load_usable
@@ -24,9 +25,11 @@ def show_status(home: Path) -> None:
     states: list[StageState] = []
     with ExitStack() as stack:
         instance = None
+        left: list[str] = []
         if is_writable(home):
             place = str(prepare_dagster_home(home))
             instance = stack.enter_context(DagsterInstance.from_config(place))
+            left = [f"{dead.shown}: {dead.reason}" for dead in dead_runs(instance)]
         else:
             say(f"{home} cannot be written: Dagster's records were not looked at, and nofx run will refuse\n")
         for key, feed in config.feeds.items():
@@ -47,6 +50,8 @@ def show_status(home: Path) -> None:
 
     if streams := stream_lines(home):
         say("\n" + table(("stream", "version", "stands at"), streams))
+    for line in left:
+        say(f"left behind: {line}. Next: nofx run, or nofx doctor --repair")
     stale = sum(not state.fresh for state in states)
     say(
         f"\n{stale} of {len(states)} stages are not fresh"

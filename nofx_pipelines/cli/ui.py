@@ -12,15 +12,18 @@ from pathlib import Path
 
 from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
+from nofx_pipelines.cli.dead_runs import recover
 from nofx_pipelines.cli.terminal import say
 
 GRACE_SECONDS = 10.0
+LOOK_SECONDS = 15.0
 
 
 def serve(home: Path, port: int, mlflow_port: int) -> int:
     """Run both servers until Ctrl-C, or until one ends, whose exit status is returned."""
     usable_config(home)
     workspace = prepare_dagster_home(home) / "workspace.yaml"
+    _recover(home)
     from nofx_pipelines.registry.tracking import Tracker
 
     tracker = Tracker(home)
@@ -34,8 +37,12 @@ def serve(home: Path, port: int, mlflow_port: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
+        looked = time.monotonic()
         while all(server.poll() is None for server in servers):
             time.sleep(0.5)
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                _recover(home)
+                looked = time.monotonic()
         return next(server.returncode for server in servers if server.poll() is not None)
     except KeyboardInterrupt:
         return 0
@@ -44,11 +51,22 @@ def serve(home: Path, port: int, mlflow_port: int) -> int:
             _stop(server)
 
 
+def _recover(home: Path) -> None:
+    """End runs whose process is gone; the daemon launches what is queued and goes on with backfills."""
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        for line in recover(instance, launches=True):
+            say(f"left behind: {line}")
+
+
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
     # MLflow's job runners serve its generative features, which nothing here uses
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     return subprocess.Popen(
-        [sys.executable, "-m", *command], start_new_session=True, env={**os.environ, **quiet}
+        [sys.executable, "-m", "nofx_pipelines.cli.attached", sys.executable, "-m", *command],
+        start_new_session=True,
+        env={**os.environ, **quiet},
     )
 
 

@@ -7,11 +7,17 @@ prints stage events as JSON lines (`assets.progress`).
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import signal
 import sys
+import uuid
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+
+from nofx_pipelines.cli.pool_waits import watched_pools
+from nofx_pipelines.processes import PROCESS_TAG, ProcessId, end_with_parent
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     from assets.progress import separate_events
     from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 
+    end_with_parent()
+    _show_waits()
     separate_events()
     folder = prepare_dagster_home(args.home)
     if args.seed is not None:
@@ -71,15 +79,50 @@ def _execute(definitions: Any, instance: Any, job: str, chosen: Any, force: bool
     if chosen and not chosen.keys:
         return True
     ops = {"__".join(key): {"config": {"force": True}} for key in chosen.keys} if chosen and force else {}
-    result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(key) for key in chosen.keys] if chosen else None,
-        tags={RANGE_START: chosen.range[0], RANGE_END: chosen.range[1]} if chosen and chosen.range else {},
-        run_config={"loggers": {NAME: {}}, "ops": ops},
-        raise_on_error=False,
-    )
+    span = {RANGE_START: chosen.range[0], RANGE_END: chosen.range[1]} if chosen and chosen.range else {}
+    run_id = str(uuid.uuid4())
+    with watched_pools(instance, run_id, _waits, _give_up):
+        result = definitions.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            asset_selection=[dg.AssetKey(key) for key in chosen.keys] if chosen else None,
+            tags={**span, PROCESS_TAG: ProcessId.own().text},
+            run_config={"loggers": {NAME: {}}, "ops": ops},
+            raise_on_error=False,
+        )
     write_event({"event": "run", "job": job, "run_id": result.run_id, "success": result.success})
     return bool(result.success)
+
+
+class _Waits(logging.Handler):
+    """Shows what locks are waited for, which the library logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from assets.progress import write_event
+
+        write_event({"event": "waiting", "stage": "", "message": record.getMessage()})
+
+
+def _show_waits() -> None:
+    logging.getLogger("nofx_pipelines.file_lock").addHandler(_Waits())
+
+
+def _waits(step: str, message: str) -> None:
+    from assets.progress import write_event
+
+    write_event({"event": "waiting", "stage": step.replace("__", "/", 1), "message": message})
+
+
+def _give_up(message: str) -> None:
+    from assets.progress import write_event
+
+    write_event({"event": "failed", "stage": "run", "message": f"{message}. Next: nofx doctor --repair"})
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def write_event(event: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

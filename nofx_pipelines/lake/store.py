@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nofx_pipelines.errors import LakeError
+from nofx_pipelines.home_path import checked_path
 from nofx_pipelines.lake.names import checked_scope, schema_of
 from nofx_pipelines.lake.table import LakeTable
 
@@ -31,7 +32,7 @@ class Lake:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.root = Path(root)
+        self.root = checked_path(root)
         self._backoff = tuple(backoff)
         self._sleep = sleep
         self._clock = clock

@@ -6,7 +6,6 @@ state (tracking URI, active run) is never set: everything goes through clients o
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from numpy.typing import NDArray
 
+from nofx_pipelines.file_lock import file_lock
+from nofx_pipelines.home_path import checked_path
 from nofx_pipelines.registry.lineage import Lineage
 from nofx_pipelines.storage import is_writable
 
@@ -33,6 +34,7 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
 }
+_OPEN_LIMIT_S = 600.0
 _METRICS_A_CALL = 1_000  # MLflow's limit
 
 
@@ -102,11 +104,11 @@ class TrackedRun:
 class Tracker:
     """Runs and registered models under ``home``; opening it touches nothing.
 
-    Raises ModelError and ModelNotFound.
+    Raises ModelError, ModelNotFound, and ConfigError for a path that MLflow misreads.
     """
 
     def __init__(self, home: Path) -> None:
-        self.folder = Path(home).resolve() / "mlflow"
+        self.folder = checked_path(Path(home).resolve()) / "mlflow"
 
     @property
     def tracking_uri(self) -> str:
@@ -135,8 +137,8 @@ class Tracker:
         if not is_writable(self.folder):
             return self._copy()
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        with _quiet(), (self.folder / "mlflow.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # migrations of two processes break each other
+        # migrations of two processes break each other
+        with _quiet(), file_lock(self.folder / "mlflow.lock", "MLflow's database", limit_s=_OPEN_LIMIT_S):
             if not (self.folder / "mlflow.db").exists():
                 self._create()
             client = _opened(self.tracking_uri)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nofx_pipelines.errors import ModelError
+from nofx_pipelines.errors import ModelError, WaitTimeout
+from nofx_pipelines.file_lock import file_lock
 
 PATIENCE_S = 600.0
-"""A run that was killed may leave its search behind, which goes on to its end."""
-_LOOK_S = 0.2
+"""A run that was killed may leave its search behind, which ends soon after it."""
 
 
 @contextmanager
@@ -25,27 +22,18 @@ def study_lock(folder: Path, name: str, *, patience_s: float | None = None) -> I
     >>> with study_lock(Path(mkdtemp()), "study-1"):
     ...     pass
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    until = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
-    with (folder / f"{name}.lock").open("w") as lock:
-        silent = True
-        while not _taken(lock.fileno()):
-            if time.monotonic() >= until:
-                raise ModelError(
-                    f"another process runs the search {name}",
-                    kept="its trials",
-                    hint="wait for it, then nofx run",
-                )
-            if silent:
-                logging.getLogger(__name__).warning("waiting for the process that runs the search %s", name)
-                silent = False
-            time.sleep(_LOOK_S)
-        yield
-
-
-def _taken(lock: int) -> bool:
+    lock = file_lock(
+        folder / f"{name}.lock",
+        f"the search {name}",
+        limit_s=PATIENCE_S if patience_s is None else patience_s,
+    )
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        lock.__enter__()
+    except WaitTimeout as error:
+        raise ModelError(
+            f"another process runs the search {name}", kept="its trials", hint="wait for it, then nofx run"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)

@@ -11,12 +11,14 @@ import json
 import os
 import sys
 
+from nofx_pipelines.processes import end_with_parent
 from nofx_pipelines.search.trials import Trial
 from nofx_pipelines.search.workers import Evaluated
 
 
 def serve(objective: Evaluated) -> None:
     """Answer trials from standard input until it ends."""
+    end_with_parent()
     # libraries may print: only we write to the pipe
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
