@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from nofx_pipelines.cores import cores
+from nofx_pipelines.home_path import checked_path
 
 _YAML = """\
 # Written by nofx. Storage is SQLite in this folder; pools limit what shares an accelerator.
@@ -86,7 +87,7 @@ def _from_earlier_version(path: Path) -> bool:
 
 def prepare_dagster_home(home: Path) -> Path:
     """Create ``home/dagster`` with its settings and workspace, and point this process at the home."""
-    folder = home / "dagster"
+    folder = checked_path(home) / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (("dagster.yaml", instance_settings()), ("workspace.yaml", _WORKSPACE)):
         if not (folder / name).exists() or _from_earlier_version(folder / name):

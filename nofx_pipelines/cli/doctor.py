@@ -96,7 +96,7 @@ def _repair(home: Path) -> None:
     """Do what the start of `nofx run` does by itself, and say what was done."""
     from dagster import DagsterInstance
 
-    load_config(home)
+    load_usable(home)
     with DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
         done = recover(instance)
     for line in done or ["no dead run, no slot without a run, no backfill without a daemon"]:

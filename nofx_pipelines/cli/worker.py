@@ -120,10 +120,5 @@ def _give_up(message: str) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def write_event(event: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
-
-
 if __name__ == "__main__":
     sys.exit(main())

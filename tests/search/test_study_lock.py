@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nofx_pipelines import file_lock
 from nofx_pipelines.errors import ModelError
 from nofx_pipelines.search.study_lock import study_lock
 
@@ -32,11 +33,15 @@ def holder(folder: Path, seconds: float) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_second_waits_for_the_end_of_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_second_waits_for_the_end_of_the_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_lock, "SILENT_S", 0.0)
     first = holder(tmp_path, 1.0)
     with caplog.at_level(logging.WARNING), study_lock(tmp_path, "s", patience_s=60):
         assert first.wait(1) == 0
-    assert caplog.messages == ["waiting for the process that runs the search s"]
+    (message,) = caplog.messages
+    assert message.startswith(f"waiting for the search s: process {first.pid} on ")
 
 
 def test_a_killed_one_is_not_waited_for(tmp_path: Path) -> None:
