@@ -41,7 +41,7 @@ def serve(home: Path, port: int, mlflow_port: int) -> int:
         while all(server.poll() is None for server in servers):
             time.sleep(0.5)
             if time.monotonic() - looked >= LOOK_SECONDS:
-                _recover(home)
+                _look(home)
                 looked = time.monotonic()
         return next(server.returncode for server in servers if server.poll() is not None)
     except KeyboardInterrupt:
@@ -58,6 +58,14 @@ def _recover(home: Path) -> None:
     with DagsterInstance.from_config(str(home / "dagster")) as instance:
         for line in recover(instance, launches=True):
             say(f"left behind: {line}")
+
+
+def _look(home: Path) -> None:
+    """`_recover`, beside servers that go on when it cannot: a database may be busy, the next look comes soon."""
+    try:
+        _recover(home)
+    except Exception as error:
+        say(f"dead runs could not be looked for ({error}). Next: nofx doctor --repair --home {home}")
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:

@@ -21,7 +21,6 @@ from dagster._core.remote_origin import (
 
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 from nofx_pipelines.cli.dead_runs import daemon_lives, dead_runs, leaked_slots, recover, waiting_backfills
-from nofx_pipelines.cli.pool_waits import pool_waits
 from nofx_pipelines.processes import PROCESS_TAG, ProcessId
 from resources.run_launcher import WatchedRunLauncher
 
@@ -144,21 +143,6 @@ def test_a_slot_of_a_run_that_ended_comes_free(instance: dg.DagsterInstance) -> 
     assert leaked_slots(instance) == {other: ["heavy in pool gpu"]}
     assert recover(instance) == ["run gone: gave back heavy in pool gpu"]
     assert [slot.run_id for slot in storage.get_concurrency_info("gpu").claimed_slots] == [run]
-
-
-def test_a_wait_for_a_pool_names_who_holds_it(instance: dg.DagsterInstance) -> None:
-    storage = instance.event_log_storage
-    first = a_run(instance, dg.DagsterRunStatus.STARTED, ProcessId.own())
-    second = a_run(instance, dg.DagsterRunStatus.STARTED, ProcessId.own())
-    storage.set_concurrency_slots("gpu", 1)
-    storage.claim_concurrency_slot("gpu", first, "cn__hpo_study")
-    assert pool_waits(instance, second) == []
-    storage.claim_concurrency_slot("gpu", second, "cn__nas_search")
-    (wait,) = pool_waits(instance, second)
-    assert wait.step == "cn__nas_search"
-    holder = f"run {first[:8]} (cn/hpo_study, process {ProcessId.own().pid} on {ProcessId.own().host})"
-    assert wait.shown.startswith("waiting for a slot of pool gpu since ")
-    assert wait.shown.endswith(f" UTC, held by {holder}")
 
 
 def test_a_backfill_without_a_daemon_is_failed_by_name(instance: dg.DagsterInstance) -> None:

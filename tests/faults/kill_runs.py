@@ -331,8 +331,8 @@ def main() -> None:
         (finished / "nofx.toml").write_text(render_config(small_config(finished)))
         command(finished)("run")
         reference = Reference.make(finished, Path(name))
-        for part in range(0, args.kills, 10):
-            disturb(reference, Path(name), tally, kills=min(part + 10, args.kills), seed=args.seed + part)
+        for part in range(0, args.kills, 5):
+            disturb(reference, Path(name), tally, kills=min(part + 5, args.kills), seed=args.seed + part)
             print(sum(tally.kills.values()), dict(tally.hits), tally.faults, file=sys.stderr, flush=True)
     print(f"seed {args.seed}, {os.cpu_count()} cores\n\n{tally.table()}")
 
