@@ -138,7 +138,7 @@ def leaked_slots(instance: DagsterInstance) -> dict[str, list[str]]:
         steps += [(step.run_id, step.step_key) for step in info.pending_steps]
         for run_id, step in steps:
             found.setdefault(run_id, []).append(f"{step} in pool {pool}")
-    return {run_id: steps for run_id, steps in found.items() if _ended(instance, run_id)}
+    return {run_id: sorted(set(steps)) for run_id, steps in found.items() if _ended(instance, run_id)}
 
 
 def _ended(instance: DagsterInstance, run_id: str) -> bool:
@@ -149,7 +149,7 @@ def _ended(instance: DagsterInstance, run_id: str) -> bool:
 def _free_slots(instance: DagsterInstance) -> Iterator[str]:
     for run_id, steps in leaked_slots(instance).items():
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)
-        yield f"run {run_id[:8]}: gave back {', '.join(sorted(set(steps)))}"
+        yield f"run {run_id[:8]}: gave back {', '.join(steps)}"
 
 
 def waiting_backfills(instance: DagsterInstance) -> list[str]:

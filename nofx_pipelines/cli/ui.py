@@ -14,6 +14,7 @@ from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 from nofx_pipelines.cli.dead_runs import recover
 from nofx_pipelines.cli.terminal import say
+from nofx_pipelines.errors import NofxError
 
 GRACE_SECONDS = 10.0
 LOOK_SECONDS = 15.0
@@ -61,10 +62,12 @@ def _recover(home: Path) -> None:
 
 
 def _look(home: Path) -> None:
-    """`_recover`, beside servers that go on when it cannot: a database may be busy, the next look comes soon."""
+    """`_recover`, beside servers that go on when a database is busy: the next look comes soon."""
+    from sqlalchemy.exc import OperationalError
+
     try:
         _recover(home)
-    except Exception as error:
+    except (NofxError, OperationalError) as error:
         say(f"dead runs could not be looked for ({error}). Next: nofx doctor --repair --home {home}")
 
 

@@ -1,4 +1,4 @@
-"""A run that waits for a slot of a pool says on whom; it goes on when they are gone, and ends at the limit."""
+"""A run that waits for a slot of a pool says on whom, goes on when they are gone, and ends at the limit."""
 
 from __future__ import annotations
 
