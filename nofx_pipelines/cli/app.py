@@ -389,4 +389,5 @@ def doctor(
     """Check the installation, the configuration, the tables' bytes, and what is left behind."""
     from nofx_pipelines.cli.doctor import examine
 
-    raise typer.Exit(examine(resolve_home(home), repair=repair))
+    place = resolve_home(home)
+    raise typer.Exit(examine(require_writable(place) if repair else place, repair=repair))

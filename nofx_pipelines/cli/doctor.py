@@ -106,8 +106,8 @@ def _repair(home: Path) -> None:
 
 def _runs(config: Config) -> Iterator[Finding]:
     """Runs, slots and backfills that nobody will finish; settings of Dagster that a hand removed."""
-    if not (config.home / "dagster" / "dagster.yaml").exists():
-        return
+    if not (config.home / "dagster" / "dagster.yaml").exists() or not is_writable(config.home):
+        return  # Dagster opens its records to write
     from dagster import DagsterInstance
 
     with DagsterInstance.from_config(str(config.home / "dagster")) as instance:
