@@ -101,7 +101,7 @@ def test_without_a_file_three_simulated_universes(tmp_path: Path) -> None:
         ("trials = 30", 'trials = "many"', 44, ["search.trials = 'many'", "valid integer", "trials = 30"]),
         ("start = 2023-01-01", "start = 2027-01-01", 5, ["2026", "after the start 2027-01-01"]),
         ("instruments = 30", "instruments = -1", 6, ["instruments = -1", "greater than or equal to 1"]),
-        ('kind = "simulated"', 'kind = "kafka"', 6, ["'kafka'", "known are files, simulated"]),
+        ('kind = "simulated"', 'kind = "kafka"', 6, ["'kafka'", "known are ", "simulated"]),
         ('kind = "simulated"', 'kind = "files"', 6, ["names a path"]),
         ("[universes.cn]", "[universes.hk]\nmarket = 1\n[universes.cn]", 24, []),
         ("[universes.cn]", '[universes."../../x"]', 24, ["../../x", "pattern"]),

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from nofx_pipelines import plugins
 from nofx_pipelines.config import FoldConfig, LabelConfig, MarlConfig, SearchConfig
 from nofx_pipelines.graph import STAGES
 from nofx_pipelines.lake.table import LakeTable
@@ -202,3 +203,14 @@ def test_a_new_candidate_is_judged_at_once(chain: Chain) -> None:
     week = chain.at(written(board))
     assert week.stale() == ["champion", "signals"]
     assert week.plan()["champion"].reason == "inputs changed"
+
+
+def test_a_plug_in_that_cannot_be_asked_makes_its_own_stage_stale_and_those_above(chain: Chain) -> None:
+    folder = chain.home / plugins.FOLDER
+    folder.mkdir()
+    (folder / "mine.py").write_text("raise OSError('no licence')\n")
+    states = chain.set(features=("technical", "mine:FEATURES"), plugins=folder).plan()
+    reason = states["features"].reason
+    assert reason.startswith("plug-in 'mine:FEATURES' (feature set, ")
+    assert reason.endswith("raised OSError when importing it: no licence (mine.py, line 1)")
+    assert [name for name, state in states.items() if not state.fresh] == since("features")

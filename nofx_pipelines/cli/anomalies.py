@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from nofx_pipelines.cli.configuration import usable_config
-from nofx_pipelines.cli.terminal import say, table
+from nofx_pipelines.cli.terminal import home_option, say, table
 from nofx_pipelines.config import Config, UniverseConfig
 from nofx_pipelines.errors import ConfigError
 
@@ -30,7 +30,7 @@ def show_anomalies(home: Path, universe: str | None, severity: str, limit: int) 
     loud = pl.col("severity").is_in(_LEVELS[_LEVELS.index(severity) :])
     events = pl.concat(frames).filter(loud) if frames else pl.DataFrame()
     if events.is_empty():
-        say(f"no anomalies. Next: nofx run --home {home}")
+        say(f"no anomalies. Next: nofx run {home_option(home)}")
         return
     rows = [
         (
@@ -59,7 +59,7 @@ def show_recovery(home: Path, universe: str | None) -> None:
     lake = Lake(config.lake)
     for chosen in _chosen(config, universe):
         if not lake.table(chosen.name, "anomalies").exists():
-            say(f"{chosen.name}: not looked for yet. Next: nofx run --home {home}")
+            say(f"{chosen.name}: not looked for yet. Next: nofx run {home_option(home)}")
             continue
         found = known_events(lake, chosen)
         if found.recovered is None:

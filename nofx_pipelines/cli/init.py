@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from nofx_pipelines import plugins
-from nofx_pipelines.cli.terminal import count, say, table
+from nofx_pipelines.cli.terminal import count, home_option, say, table
 from nofx_pipelines.config import FREQS, MARKETS, FeedConfig, SourceConfig, UniverseConfig
 from nofx_pipelines.config_file import (
     DEFAULT_END,
@@ -61,10 +61,10 @@ def init_home(
             raise ConfigError(
                 f"{home / FILE_NAME} is there already",
                 kept="it was left as it is",
-                hint=f"nofx init --home {home} --source files --path bars/ --name hk_real",
+                hint=f"nofx init {home_option(home)} --source files --path bars/ --name hk_real",
             )
         write_default(home)
-        say(f"wrote {home / FILE_NAME}: three simulated universes. Next: nofx run --home {home}")
+        say(f"wrote {home / FILE_NAME}: three simulated universes. Next: nofx run {home_option(home)}")
         return
     request = _checked(
         InitRequest(
@@ -75,7 +75,7 @@ def init_home(
     universe = UniverseConfig(name=_name(request, feed), market=feed.market, freq=feed.freq)
     _extend(home, feed, universe)
     say(f"\nwrote {home / FILE_NAME}: universe {universe.name}")
-    say(f"Next: nofx run --home {home} --universe {universe.name}")
+    say(f"Next: nofx run {home_option(home)} --universe {universe.name}")
 
 
 def write_default(home: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nofx_pipelines.cli.configuration import usable_config
-from nofx_pipelines.cli.terminal import say, write_frame
+from nofx_pipelines.cli.terminal import home_option, say, write_frame
 
 
 def show_models(home: Path) -> None:
@@ -14,7 +14,7 @@ def show_models(home: Path) -> None:
 
     frame = Tracker(home).models()
     if frame.is_empty():
-        say(f"no model is registered under {home}. Next: nofx run --home {home}")
+        say(f"no model is registered under {home}. Next: nofx run {home_option(home)}")
     else:
         write_frame(frame, "table")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 from nofx_pipelines.cli.dead_runs import dead_runs
 from nofx_pipelines.cli.plan import Selection
-from nofx_pipelines.cli.terminal import say, table
+from nofx_pipelines.cli.terminal import home_option, say, table
 from nofx_pipelines.config_file import load_usable
 from nofx_pipelines.errors import DataError, PluginError
 from nofx_pipelines.plan import StageState
@@ -55,5 +55,5 @@ def show_status(home: Path) -> None:
     stale = sum(not state.fresh for state in states)
     say(
         f"\n{stale} of {len(states)} stages are not fresh"
-        + (f". Next: nofx run --home {home}" if stale else "")
+        + (f". Next: nofx run {home_option(home)}" if stale else "")
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nofx_pipelines.cli.terminal import count, interval, table
+from nofx_pipelines.cli.terminal import count, home_option, interval, table
 from nofx_pipelines.config import Config, UniverseConfig
 from nofx_pipelines.graph import STAGES
 from nofx_pipelines.lake.store import Lake
@@ -45,8 +45,8 @@ def summary(
     report = config.home / "report" / "index.html"
     blocks.append(
         f"report   {report if report.exists() else 'not built yet'}\n"
-        f"UI       nofx ui --home {config.home}\n"
-        f'tables   nofx sql --home {config.home} "select scope, count(*) from bars group by scope"'
+        f"UI       nofx ui {home_option(config.home)}\n"
+        f'tables   nofx sql {home_option(config.home)} "select scope, count(*) from bars group by scope"'
     )
     return "\n\n".join(blocks)
 

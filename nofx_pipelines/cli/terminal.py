@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -20,6 +22,15 @@ def plain(text: str) -> str:
     a\x1b[2Jb 价格
     """
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def home_option(home: Path) -> str:
+    """``--home`` as a shell takes it, for the commands that messages name.
+
+    >>> home_option(Path("my data"))
+    "--home 'my data'"
+    """
+    return f"--home {shlex.quote(str(home))}"
 
 
 def say(text: str = "") -> None:

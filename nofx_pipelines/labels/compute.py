@@ -70,12 +70,14 @@ def compute_labels(
     traded = _traded(bars, known_until)
     session = sessions.search_sorted(traded["session_date"]).to_numpy().astype(np.int64)
     numbers = {name: traded[name].to_numpy() for name in COLUMNS if name in traded.columns}
+    closes, ids = traded["ts_close"].to_numpy(), traded["instrument_id"]
     sessions_back = math.inf if windows is None else windows.back
     columns = _Columns(len(traded))
-    for first, last in _instruments(traded["instrument_id"]):
+    for first, last in _instruments(ids):
         part = slice(first, last)
         own = {name: values[part] for name, values in numbers.items()}
-        columns.fill(part, BarPath(own, config, session[part], sessions_back), kind, windows)
+        path = BarPath(own, config, session[part], sessions_back, ids[first], closes[part])
+        columns.fill(part, path, kind, windows)
     return columns.frame(traded, config.horizon)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,14 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         expected = header["sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
-            f"{path} is no checkpoint", kept="it was left as it is", hint=f"rm {path}"
+            f"{path} is no checkpoint", kept="it was left as it is", hint=f"rm {shlex.quote(str(path))}"
         ) from error
     digest = hashlib.sha256(payload).hexdigest()
     if digest != expected:
         raise IntegrityError(
             f"{path} has SHA-256 {digest[:12]}…, written was {expected[:12]}…",
             kept="it was left as it is",
-            hint=f"rm {path}, then train again",
+            hint=f"rm {shlex.quote(str(path))}, then train again",
         )
     return load(payload), header["progress"]
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nofx_pipelines import plugins
 from nofx_pipelines.code_version import code_version
 from nofx_pipelines.config import MarlConfig, UniverseConfig
-from nofx_pipelines.errors import CodeChanged
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.marl.members import plugin_digests
 from nofx_pipelines.marl.onnx_export import policy_bytes
 from nofx_pipelines.marl.source import load_panel
 from nofx_pipelines.marl.training import train_team
-from nofx_pipelines.registry.lineage import Lineage
+from nofx_pipelines.registry.lineage import Lineage, require_same_plugins
 
 LIBRARIES = ("numpy", "onnx", "polars", "torch")
 _MODULES = (
@@ -47,19 +44,8 @@ def retrained_onnx(lake: Lake, lineage: Lineage) -> bytes:
     universe = UniverseConfig(name=lineage.universe, market=market, freq=freq)
     config = MarlConfig(algorithm=lineage.family, seeds=(lineage.seed,), **params)
     folder = lake.root.parent / plugins.FOLDER  # of the home that the lake is in
-    _require_same_plugins(lineage, plugin_digests(config, folder))
+    title = f"the team of {lineage.universe}"
+    require_same_plugins(title, lineage.plugins, plugin_digests(config, folder))
     panel, cut = load_panel(lake, universe, test_fraction=fraction, versions=lineage.data_versions)
     team = train_team(panel, cut, config, lineage.seed, run=lineage.universe, folder=folder)
     return policy_bytes(team.policy, team.agents)
-
-
-def _require_same_plugins(lineage: Lineage, here: Mapping[str, str]) -> None:
-    for name in sorted({*lineage.plugins, *here}):
-        recorded, digest = (sources.get(name, "unknown") for sources in (lineage.plugins, here))
-        if recorded != digest:
-            raise CodeChanged(
-                f"the team of {lineage.universe} was trained by plug-in {name!r} with sources {recorded}, "
-                f"here they are {digest}",
-                kept="nothing was trained",
-                hint="put its file back as it was, or run nofx run for a new version",
-            )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nofx_pipelines import plugins
-from nofx_pipelines.errors import CodeChanged, ModelError
+from nofx_pipelines.errors import CodeChanged, ConfigError, ModelError
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.models.families import family
 from nofx_pipelines.models.training import Recipe, train_final
@@ -20,6 +20,7 @@ from nofx_pipelines.registry.lineage import (
     libraries,
     package_version,
     plugin_digests,
+    require_same_plugins,
     training_code,
 )
 from nofx_pipelines.registry.tracking import Tracker
@@ -66,7 +67,8 @@ def reproduce(tracker: Tracker, lake: Lake, model: str) -> Reproduction:
     title = f"{loaded.name}/{loaded.version}"
     code, names = _trainer(lineage, _plugins(lake))
     _require_same_code(title, lineage, code)
-    _require_same_plugin(title, lineage, _plugins(lake))
+    if lineage.kind != "policy":  # a team's are compared where it is trained
+        require_same_plugins(title, lineage.plugins, _digests(lineage, _plugins(lake)))
     again, recorded = _retrained(lake, loaded, lineage), lineage.libraries or {}
     return Reproduction(
         model=title,
@@ -124,19 +126,25 @@ def _require_same_code(title: str, lineage: Lineage, here: str) -> None:
     )
 
 
-def _require_same_plugin(title: str, lineage: Lineage, folder: Path) -> None:
-    """Of a plug-in family its own sources too."""
-    if lineage.kind == "policy":
-        return
-    here = plugin_digests([plugins.find("families", lineage.family, folder)])
-    for name, digest in here.items():
-        recorded = lineage.plugins.get(name, "unknown")
-        if recorded != digest:
-            raise CodeChanged(
-                f"{title} was trained by plug-in {name!r} with sources {recorded}, here they are {digest}",
-                kept="nothing was trained",
-                hint="put its file back as it was, or run nofx run for a new version",
-            )
+def _digests(lineage: Lineage, folder: Path) -> dict[str, str]:
+    """Here and now, of the family and of the other plug-ins that the model's lineage names."""
+    family = plugins.find("families", lineage.family, folder)
+    others = [_member(name, folder) for name in lineage.plugins if name != lineage.family]
+    return plugin_digests([family, *others])
+
+
+def _member(name: str, folder: Path) -> plugins.Reference:
+    """The plug-in of a recorded name: a lineage records no kind, and a file is the same one for each."""
+    refusal: ConfigError | None = None
+    for kind in ("features", "labels"):
+        try:
+            reference = plugins.find(kind, name, folder)
+        except ConfigError as error:
+            refusal = error
+            continue
+        if reference.origin != "built-in":
+            return reference
+    raise refusal or ConfigError(f"{name!r} is a built-in one here, and was a plug-in when it was recorded")
 
 
 def _version(lineage: Lineage, table: str) -> int:

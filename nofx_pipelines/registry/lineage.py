@@ -11,7 +11,7 @@ from typing import Any
 
 import nofx_pipelines
 from nofx_pipelines.code_version import code_version
-from nofx_pipelines.errors import ModelError
+from nofx_pipelines.errors import CodeChanged, ModelError
 from nofx_pipelines.models.families import family
 from nofx_pipelines.plugins import Reference, find
 
@@ -135,6 +135,31 @@ def libraries(names: Sequence[str]) -> dict[str, str]:
 def plugin_digests(members: Iterable[Reference]) -> dict[str, str]:
     """By name, the hash of the sources of those members that are not built in."""
     return {member.name: member.digest() for member in members if member.origin != "built-in"}
+
+
+def require_same_plugins(title: str, recorded: Mapping[str, str], here: Mapping[str, str]) -> None:
+    """Refuse to train ``title`` again by other plug-ins than those that were recorded with it.
+
+    Parameters
+    ----------
+    title
+        How the message names the model.
+    recorded, here
+        Digests of sources by name, then and now.
+
+    Raises
+    ------
+    CodeChanged
+        For the first plug-in, by name, whose sources differ or that only one of the two has.
+    """
+    for name in sorted({*recorded, *here}):
+        then, now = (digests.get(name, "unknown") for digests in (recorded, here))
+        if then != now:
+            raise CodeChanged(
+                f"{title} was trained by plug-in {name!r} with sources {then}, here they are {now}",
+                kept="nothing was trained",
+                hint="put its file back as it was, or run nofx run for a new version",
+            )
 
 
 def _json(values: Mapping[str, Any]) -> str:

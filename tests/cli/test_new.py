@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -62,12 +63,29 @@ def test_nothing_is_left_of_the_placeholder(kind: str) -> None:
         ("gates", "My Gate", r"'My Gate' is no name of a Python file"),
         ("gates", "class", r"'class' is no name of a Python file"),
         ("gates", "../mine", r"is no name of a Python file"),
+        ("gates", "lambda", r"'lambda' is no name of a Python file"),
+        ("gates", "__init__", r"'__init__' is a name that Python or pytest takes for something else"),
+        ("gates", "__main__", r"'__main__' is a name that Python or pytest takes"),
+        ("gates", "test_x", r"'test_x' is a name that Python or pytest takes"),
+        ("gates", "x_test", r"'x_test' is a name that Python or pytest takes"),
+        ("gates", "conftest", r"'conftest' is a name that Python or pytest takes"),
+        ("gates", "json", r"'json' is a module of Python's"),
+        ("families", "gbdt", r"'gbdt' is a built-in model family"),
+        ("families", "lightgbm", r"'lightgbm' is a built-in model family"),
     ],
 )
 def test_what_cannot_be_written_is_refused(kind: str, name: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):
         write_skeleton(tmp_path, kind, name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_command_is_for_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "a home's; $PWD & more"
+    write_skeleton(home, "rewards", "mine")
+    test, run = capsys.readouterr().out.rpartition("Next: ")[2].split(", then ")
+    assert shlex.split(test) == ["python", "-m", "pytest", str(home / plugins.FOLDER / "test_mine.py")]
+    assert shlex.split(run) == ["nofx", "run", "--home", str(home)]
 
 
 def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:

@@ -288,6 +288,32 @@ def test_a_name_that_two_packages_announce_is_refused(monkeypatch: pytest.Monkey
         plugins.find("gates", "mine")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", r"raised JSONDecodeError when judging: .* \(part\.py, line 5\);"),
+        ("1", r"raised ZeroDivisionError when judging: .* \(mine\.py, line 4\);"),
+    ],
+)
+def test_an_error_names_the_last_line_of_the_home_s_own_files(folder: Path, text: str, says: str) -> None:
+    (folder / "part.py").write_text("import json\n\n\ndef read(text):\n    return json.loads(text)\n")
+    (folder / "mine.py").write_text(
+        "from . import part\n\ndef judge(text):\n    return part.read(text) / 0\n\nGATE = judge\n"
+    )
+    reference = plugins.find("gates", "mine:GATE", folder)
+    judge = reference.load()
+    with pytest.raises(PluginError, match=says), reference.guard("judging"):
+        judge(text)
+
+
+def test_an_error_outside_the_home_s_files_names_no_line(folder: Path) -> None:
+    (folder / "mine.py").write_text("GATE = 1\n")
+    reference = plugins.find("gates", "mine:GATE", folder)
+    says = "raised ZeroDivisionError when judging: division by zero;"
+    with pytest.raises(PluginError, match=says), reference.guard("judging"):
+        1 / 0  # noqa: B018
+
+
 def test_nothing_is_imported_before_it_is_used(folder: Path) -> None:
     (folder / "mine.py").write_text("raise SystemExit('imported')\n")
     reference = plugins.find("gates", "mine:GATE", folder)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import polars as pl
 import pytest
 
-from nofx_pipelines.errors import CodeChanged, ModelNotFound
+from nofx_pipelines import plugins
+from nofx_pipelines.errors import CodeChanged, ConfigError, ModelNotFound
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.models.training import Recipe, train, train_baseline
 from nofx_pipelines.promotion.reproduce import reproduce
 from nofx_pipelines.registry import lineage as lineages
 from nofx_pipelines.registry.lineage import Lineage
+from tests.skeleton_files import write_skeleton
 
 NAME = "nofx-signal-again"
 PARAMS = {"trees": 30, "crosses": True, "learning_rate": 0.05}
@@ -85,3 +88,24 @@ def test_of_a_model_that_names_no_version_it_is_said_which_may_have_made_it(
 def test_an_unknown_model_is_named(lake, tracker, registered):
     with pytest.raises(ModelNotFound, match="no version 44"):
         reproduce(tracker, lake, f"{registered}/44")
+
+
+@pytest.mark.parametrize(("kind", "attribute"), [("features", "FEATURES"), ("labels", "LABEL")])
+def test_other_sources_of_a_plug_in_that_made_its_rows_are_refused_by_name(
+    lake, tracker, registered, monkeypatch, kind, attribute
+):
+    folder = lake.root.parent / plugins.FOLDER
+    file, name = write_skeleton(kind, folder, f"my_{kind}"), f"my_{kind}:{attribute}"
+    recorded = plugins.find(kind, name, folder).digest()
+    loaded = tracker.load(registered + "/1")
+    tags = {**loaded.tags, "nofx.plugins": json.dumps({name: recorded})}
+    monkeypatch.setattr(type(tracker), "load", lambda *_: dataclasses.replace(loaded, tags=tags))
+    assert reproduce(tracker, lake, registered).identical
+    file.write_text(file.read_text() + "\n# another thought\n")
+    here = plugins.find(kind, name, folder).digest()
+    words = f"{registered}/1 was trained by plug-in '{name}' with sources {recorded}, here they are {here}"
+    with pytest.raises(CodeChanged, match=f"{words}; nothing was trained. Next: put its file back"):
+        reproduce(tracker, lake, registered)
+    file.unlink()
+    with pytest.raises(ConfigError, match=rf"'{name}' .*my_{kind}\.py is not there"):
+        reproduce(tracker, lake, registered)

@@ -27,6 +27,9 @@ class BarPath:
     """``[T]``, the running number of each bar's session."""
     sessions_back: float = math.inf
     """Bars more sessions back than this are not seen."""
+    instrument_id: str = "an instrument"
+    ts_close: NDArray[np.datetime64] | None = None
+    """``[T]``, for messages: labels are not made of it."""
 
     @cached_property
     def reaches_too_far(self) -> NDArray[np.bool_]:
@@ -40,6 +43,15 @@ class BarPath:
         sigma = trailing_sigma(self.columns["close"], self.config.sigma_bars)
         sigma[self.reaches_too_far] = np.nan
         return sigma
+
+    def describe(self, row: int) -> str:
+        """How a message names a bar.
+
+        >>> BarPath({}, LabelConfig(), np.zeros(9, dtype=np.int64), instrument_id="CN.SSE.600519").describe(3)
+        'CN.SSE.600519, row 3'
+        """
+        closed = "" if self.ts_close is None else f", bar that closed at {self.ts_close[row]} UTC"
+        return f"{self.instrument_id}, row {row}{closed}"
 
     def not_seen(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """``[rows, sigma_bars + 1]``: which of the bars before each row lie too many sessions back."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nofx_pipelines.config import LabelConfig
 from nofx_pipelines.labels.kinds.kind import LabelKind, Labelled
 from nofx_pipelines.labels.kinds.label_bars import LabelBars
 from nofx_pipelines.plugins import Reference
 
+Rows = NDArray[np.bool_]
 _TYPES = {"value": np.float64, "side": np.int8, "touch": np.int64}
 
 
@@ -36,15 +39,19 @@ class CheckedLabel:
 
     def label(self, bars: LabelBars, config: LabelConfig) -> Labelled:
         """The kind's labels; PluginError where they are none that a table can hold."""
-        with self.reference.guard("labelling bars"):
+        with self.reference.guard(f"labelling bars of {bars.instrument_id}"):
             labelled = self.kind.label(bars, config)
-            problem = _problem(labelled, len(bars), config.horizon)
-        if problem is not None:
-            raise self.reference.refuse(problem)
+            problem = _shape_problem(labelled, len(bars))
+            if problem is not None:
+                raise self.reference.refuse(f"{problem} ({bars.instrument_id})")
+            for wrong, explain in _value_problems(labelled, config.horizon):
+                if wrong.any():
+                    first = int(np.argmax(wrong))
+                    raise self.reference.refuse(f"{explain(first)} ({bars.describe(first)})")
         return labelled
 
 
-def _problem(labelled: Any, rows: int, horizon: int) -> str | None:
+def _shape_problem(labelled: Any, rows: int) -> str | None:
     """What keeps an answer from being the labels of so many rows."""
     if not isinstance(labelled, Labelled):
         return f"answered with a {type(labelled).__name__}, not a Labelled"
@@ -59,21 +66,25 @@ def _problem(labelled: Any, rows: int, horizon: int) -> str | None:
                 f"answered {name} of type {array.dtype} and shape {array.shape}: "
                 f"it is {np.dtype(dtype)} of shape {(rows,)}, one a row"
             )
-    if np.isinf(labelled.value).any():
-        return "gave an infinite value: NaN is the unknown"
     if (labelled.side is None) != (labelled.touch is None):
         return "answered one of side and touch without the other"
-    if labelled.side is None or labelled.touch is None:
-        return None
-    if not np.isin(labelled.side, (-1, 0, 1)).all():
-        return f"gave a side of {_first_outside(labelled.side, -1, 1)}: it is -1, 0 or 1"
-    if ((labelled.touch < 0) | (labelled.touch > horizon)).any():
-        first = _first_outside(labelled.touch, 0, horizon)
-        return f"decided a side {first} bars ahead: it is 1 to horizon = {horizon}, or 0 where none was"
-    if ((labelled.touch == 0) & (labelled.side != 0)).any():
-        return "gave a side where touch = 0, which says that none was decided"
     return None
 
 
-def _first_outside(values: Any, low: int, high: int) -> int:
-    return int(values[(values < low) | (values > high)][0])
+def _value_problems(labelled: Labelled, horizon: int) -> Iterator[tuple[Rows, Callable[[int], str]]]:
+    """Each rule: the rows ``[N]`` that break it, and what is said of one."""
+    yield np.isinf(labelled.value), lambda _: "gave an infinite value: NaN is the unknown"
+    side, touch = labelled.side, labelled.touch
+    if side is None or touch is None:
+        return
+    yield ~np.isin(side, (-1, 0, 1)), lambda row: f"gave a side of {side[row]}: it is -1, 0 or 1"
+    yield (
+        (touch < 0) | (touch > horizon),
+        lambda row: (
+            f"decided a side {touch[row]} bars ahead: it is 1 to horizon = {horizon}, or 0 where none was"
+        ),
+    )
+    yield (
+        (touch == 0) & (side != 0),
+        lambda _: "gave a side where touch = 0, which says that none was decided",
+    )

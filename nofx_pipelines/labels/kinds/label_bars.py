@@ -36,6 +36,15 @@ class LabelBars:
         return self._stop - self._first
 
     @property
+    def instrument_id(self) -> str:
+        """Whose bars they are."""
+        return self._path.instrument_id
+
+    def describe(self, row: int) -> str:
+        """How a message names one of the ``N`` rows: the instrument, its bar's number and close."""
+        return self._path.describe(self._first + row)
+
+    @property
     def sigma(self) -> NDArray[np.float64]:
         """``[N]``, the sample standard deviation of the last ``sigma_bars`` log returns; NaN is unknown."""
         return self._path.sigma[self._first : self._stop].copy()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -194,7 +195,9 @@ class Learner:
         tensors, progress = load_checkpoint(path)
         if progress["config"] != _settings_text(self.config):
             raise ConfigError(
-                f"{path} was written with other settings", kept="it was left as it is", hint=f"rm {path}"
+                f"{path} was written with other settings",
+                kept="it was left as it is",
+                hint=f"rm {shlex.quote(str(path))}",
             )
         for name in ("policy", "critic", "target_policy", "target_critic"):
             restore_module(name, getattr(self, name), tensors)

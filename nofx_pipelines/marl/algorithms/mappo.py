@@ -7,6 +7,7 @@ critic over a few passes of mini-batches. Agents have actors and critics of thei
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -140,7 +141,9 @@ class Learner:
         tensors, progress = load_checkpoint(path)
         if progress["config"] != _settings_text(self.config):
             raise ConfigError(
-                f"{path} was written with other settings", kept="it was left as it is", hint=f"rm {path}"
+                f"{path} was written with other settings",
+                kept="it was left as it is",
+                hint=f"rm {shlex.quote(str(path))}",
             )
         restore_module("policy", self.policy, tensors)
         restore_module("critic", self.critic, tensors)

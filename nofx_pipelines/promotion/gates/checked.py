@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from dataclasses import dataclass
@@ -33,8 +34,9 @@ class CheckedGate:
 
     def judge(self, evidence: Evidence, config: GateConfig) -> Finding:
         """The gate's answer, NaN as None; PluginError where it gives none that counts."""
+        own = copy.deepcopy(evidence)  # what a gate does to its evidence, no other gate and no table sees
         with self.reference.guard("judging a candidate"):
-            finding = self.gate.judge(evidence, config)
+            finding = self.gate.judge(own, config)
             problem = _problem(finding)
             if problem is not None:
                 raise self.reference.refuse(problem)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nofx_pipelines.errors import FeatureError
 from nofx_pipelines.features import apply, close, compute, rolling_max, rolling_min, volume
-from nofx_pipelines.features.algebra.user_functions import _LIVE, applied
+from nofx_pipelines.features.algebra.user_functions import _LIVE, applied, failures_of
 from nofx_pipelines.features.streaming.stream import Stream
 from tests.features.worlds import YEAR, one_series, random_bars, same_bits, set_of
 
@@ -56,6 +56,20 @@ def test_one_that_raises_gives_nulls_and_is_counted_and_quoted() -> None:
     assert 0 < told.errors < told.calls
     assert told.last_error.endswith("is too quiet")
     assert told.last_error.startswith("RuntimeError")
+
+
+def test_failures_of_an_expression_are_those_of_all_functions_in_it() -> None:
+    bars = random_bars(2, 40, suspended=0)
+    moods = apply(moody, 3, close, volume)
+    both = moods + apply(spread, 4, close) * 2
+    before = failures_of(moods)[0]
+    frame = compute(bars, set_of(mood=moods), bars_per_year=YEAR).frame
+    count, message = failures_of(both)
+    assert count - before == frame["mood"].null_count() > 0
+    assert message is not None
+    assert message.startswith("RuntimeError: ")
+    assert message.endswith("is too quiet")
+    assert failures_of(apply(spread, 4, close)) == failures_of(close + 1) == (0, None)
 
 
 def test_the_stream_has_the_batch_s_bits() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from nofx_pipelines.config import LabelConfig
 from nofx_pipelines.errors import PluginError
+from nofx_pipelines.labels.compute import compute_labels
 from nofx_pipelines.labels.kinds import CheckedLabel, LabelBars, use_label
+from tests.labels.strategies import LONG_AFTER, daily_bars
 
 CONFIG = LabelConfig(kind="mine:LABEL", horizon=2, sigma_bars=2)
 BARS = LabelBars.of(CONFIG, close=np.array([100.0, 101.0, 103.0, 102.0, 104.0]))  # three rows
@@ -42,9 +45,15 @@ def test_values_and_sides_are_taken_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        ("1 / 0", "raised ZeroDivisionError when labelling bars: division by zero"),
-        ("Labelled(bars.ahead('close')[:, 3])", "raised IndexError when labelling bars: index 3 is out of"),
-        ("Labelled(bars.ahead('hihg')[:, 1])", "raised ValueError when labelling bars: it looks at hihg"),
+        ("1 / 0", "raised ZeroDivisionError when labelling bars of an instrument: division"),
+        (
+            "Labelled(bars.ahead('close')[:, 3])",
+            "raised IndexError when labelling bars of an instrument: index",
+        ),
+        (
+            "Labelled(bars.ahead('hihg')[:, 1])",
+            "raised ValueError .*: it looks at hihg",
+        ),
         ("value", "answered with a ndarray, not a Labelled"),
         ("None", "answered with a NoneType, not a Labelled"),
         ("Labelled([1.0, 2.0, 3.0])", "answered value = a list, not an array"),
@@ -95,3 +104,46 @@ def test_what_is_no_label_is_refused_by_name(tmp_path: Path, text: str, says: st
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(PluginError, match=rf"'mine:LABEL' .*{says}"):
         use_label(CONFIG.kind, tmp_path)
+
+
+CLOSES = {"A": [100.0, 101.0, 103.0, 102.0, 104.0], "B": [50.0, 51.0, 50.0, 52.0, 53.0, 54.0]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "instrument", "row", "says"),
+    [
+        ("Labelled(np.where(value == 52.0, np.inf, value))", "B", 1, "gave an infinite value"),
+        (
+            "Labelled(value, np.where(value == 54.0, 7, side).astype(np.int8), touch)",
+            "B",
+            3,
+            "gave a side of 7",
+        ),
+        ("Labelled(value, side, np.where(value == 102.0, 9, touch))", "A", 1, "decided a side 9 bars ahead"),
+        ("Labelled(value, side, np.where(value == 104.0, 0, touch))", "A", 2, "gave a side where touch = 0"),
+    ],
+)
+def test_a_bad_label_is_named_with_its_row_instrument_and_time(
+    tmp_path: Path, answer: str, instrument: str, row: int, says: str
+) -> None:
+    label(tmp_path, answer)
+    bars = daily_bars(CLOSES)
+    closed = bars.filter(pl.col("instrument_id") == instrument)["ts_close"][row]
+    where = rf"\({instrument}, row {row}, bar that closed at {closed:%Y-%m-%dT%H:%M:%S}\.0+ UTC\)"
+    with pytest.raises(PluginError, match=rf"plug-in 'mine:LABEL' .*{says}.* {where}"):
+        compute_labels(bars, CONFIG, known_until=LONG_AFTER, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("Labelled(value) if len(bars) < 4 else 1 / 0", "when labelling bars of B: division by zero"),
+        ("Labelled(value[:3])", r"answered value of type float64 and shape \(3,\): .* \(B\)"),
+    ],
+)
+def test_what_it_raises_or_shapes_wrongly_is_named_with_the_instrument(
+    tmp_path: Path, answer: str, says: str
+) -> None:
+    label(tmp_path, answer)
+    with pytest.raises(PluginError, match=says):
+        compute_labels(daily_bars(CLOSES), CONFIG, known_until=LONG_AFTER, folder=tmp_path)

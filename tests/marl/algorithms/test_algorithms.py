@@ -15,6 +15,7 @@ from nofx_pipelines.marl.training import Team, pack, train_team, unpack
 from nofx_pipelines.plugins import builtin_names
 from tests.marl.tasks.test_tasks import MINE as FLOOR
 from tests.marl.worlds import SCENARIO, panel, write_member
+from tests.member_files import members_of
 
 CONFIG = MarlConfig(algorithm="mine:ALGORITHM", iterations=2, envs=3, window=10)
 MINE = """
@@ -54,7 +55,8 @@ def trained(folder: Path) -> Team:
 
 
 def test_every_file_that_assigns_an_algorithm_is_one() -> None:
-    assert builtin_names("algorithms") == ("maddpg", "mappo")
+    assert builtin_names("algorithms") == members_of("algorithms")
+    assert {"maddpg", "mappo"} <= set(members_of("algorithms"))
     assert (algorithm("mappo"), algorithm("maddpg")) == (mappo.ALGORITHM, maddpg.ALGORITHM)
 
 

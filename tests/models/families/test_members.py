@@ -11,15 +11,12 @@ import pytest
 
 from nofx_pipelines import plugins
 from nofx_pipelines.errors import ConfigError, PluginError
-from nofx_pipelines.models import families
 from nofx_pipelines.models.dataset import Dataset, from_frame
 from nofx_pipelines.models.families import family
 from nofx_pipelines.models.training import Recipe, train
 from nofx_pipelines.registry.onnx_scorer import OnnxScorer
+from tests.member_files import members_of
 from tests.skeleton_files import run_tests_of, write_skeleton
-
-FOLDER = Path(families.__file__).parent
-PARTS = {"__init__", "guarded", "lightgbm_trees"}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +24,9 @@ def data(plant) -> Dataset:
     return from_frame(plant(sessions=80)[0])
 
 
-def test_every_file_but_the_parts_is_a_family() -> None:
-    assert set(plugins.builtin_names("families")) == {file.stem for file in FOLDER.glob("*.py")} - PARTS
+def test_every_file_that_assigns_a_family_is_one() -> None:
+    assert plugins.builtin_names("families") == members_of("families")
+    assert {"ridge", "gbdt", "network"} <= set(members_of("families"))
 
 
 @pytest.mark.parametrize("name", plugins.builtin_names("families"))
@@ -36,7 +34,11 @@ def test_each_is_loaded_by_its_file_s_name(name: str) -> None:
     member = family(name)
     assert type(member).__module__ == f"nofx_pipelines.models.families.{name}"
     assert member.name == name
-    assert (member.space() is not None) == (name == "gbdt")
+
+
+@pytest.mark.parametrize(("name", "searched"), [("ridge", False), ("gbdt", True), ("network", False)])
+def test_gbdt_alone_of_the_first_three_has_a_study(name: str, searched: bool) -> None:
+    assert (family(name).space() is not None) == searched
 
 
 def test_lightgbm_is_another_name_of_gbdt() -> None:
@@ -80,7 +82,7 @@ def test_a_network_without_an_architecture_is_refused(data: Dataset) -> None:
 def test_an_unknown_family_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     write_skeleton("families", tmp_path)
     with pytest.raises(
-        ConfigError, match=r"'forest' is none of .*known are gbdt, network, ridge, mine:FAMILY"
+        ConfigError, match=r"'forest' is none of .*known are .*gbdt, .*network, .*ridge, .*mine:FAMILY"
     ):
         family("forest", tmp_path)
 
@@ -108,7 +110,7 @@ def test_one_file_in_an_empty_folder_is_trained_fold_by_fold_and_served(tmp_path
 
 
 def test_a_file_named_like_a_built_in_family_is_not_that_family(tmp_path: Path, data: Dataset) -> None:
-    write_skeleton("families", tmp_path, "gbdt")
+    write_skeleton("families", tmp_path).rename(tmp_path / "gbdt.py")
     assert family("gbdt", tmp_path).name == "gbdt"
     assert type(family("gbdt", tmp_path)).__name__ == "GbdtFamily"
     assert family("gbdt:FAMILY", tmp_path).fit(data, {}, 1, "cpu").family == "gbdt:FAMILY"
@@ -116,6 +118,6 @@ def test_a_file_named_like_a_built_in_family_is_not_that_family(tmp_path: Path, 
 
 def test_one_that_calls_itself_like_a_built_in_one_is_refused(tmp_path: Path) -> None:
     file = write_skeleton("families", tmp_path)
-    file.write_text(file.read_text().replace('name: str = "elastic_net"', 'name: str = "ridge"'))
+    file.write_text(file.read_text().replace('name: str = "mine"', 'name: str = "ridge"'))
     with pytest.raises(PluginError, match=r"plug-in 'mine:FAMILY' .*mine\.py\) calls itself 'ridge'"):
         family("mine:FAMILY", tmp_path)

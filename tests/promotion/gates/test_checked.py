@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -97,4 +98,30 @@ def test_a_changed_file_is_another_gate(tmp_path: Path) -> None:
     assert not gate(tmp_path, "Finding(0.5, 0.0, False, 'x')").judge(EVIDENCE, CONFIG).passed
     assert math.isclose(
         gate(tmp_path, "Finding(0.7, 0.0, True, 'x')").judge(EVIDENCE, CONFIG).value or 0, 0.7
+    )
+
+
+SPOILER = """
+def spoil(evidence):
+    evidence.candidate.metrics.clear()
+    evidence.fold_rank_ics[:] = [9.0]
+    evidence.candidate.sessions.drop_in_place("rank_ic")
+    evidence.baseline.metrics["sharpe"] = None
+    object.__setattr__(evidence, "leak_passed", False)
+    return Finding(0.0, 0.0, False, "spoilt")
+"""
+
+
+def test_what_a_gate_does_to_its_evidence_no_other_gate_sees(tmp_path: Path) -> None:
+    spoiler = gate(tmp_path, "spoil(evidence)", SPOILER)
+    before = copy.deepcopy(EVIDENCE)
+    every = GateConfig(use=("mine:GATE", *GateConfig().use))
+    verdicts = [each.judge(EVIDENCE, every) for each in use_gates(every, tmp_path)]
+    assert (spoiler.name, verdicts[0].reason) == ("mine:GATE", "spoilt")
+    assert verdicts[1:] == [each.judge(before, every) for each in use_gates(GateConfig())]
+    assert all(verdict.passed for verdict in verdicts[1:])
+    assert EVIDENCE.candidate.sessions.equals(before.candidate.sessions)
+    assert (EVIDENCE.candidate.metrics, EVIDENCE.fold_rank_ics) == (
+        before.candidate.metrics,
+        before.fold_rank_ics,
     )
