@@ -357,7 +357,12 @@ def render_universe(universe: UniverseConfig) -> str:
 
 def _inline(link: SourceConfig) -> str:
     own = {"files": ["path"], "simulated": ["instruments", "seed", "signal", "anomalies"]}
-    parts = [f"{name} = {_toml(getattr(link, name))}" for name in ("kind", *own.get(link.kind, []))]
+    plain = SourceConfig(link.kind)
+    # a plug-in may read any of them: what was set stays
+    changed = [f.name for f in fields(link) if getattr(link, f.name) != getattr(plain, f.name)]
+    rest = [name for name in changed if name not in ("formats", "options", "plugins")]
+    names = ("kind", *own.get(link.kind, rest))
+    parts = [f"{name} = {_toml(getattr(link, name))}" for name in names]
     parts += [f"formats = {_toml(link.formats)}"] if link.formats else []
     options = ", ".join(f"{name} = {_toml(value)}" for name, value in link.options)
     parts += [f"options = {{ {options} }}"] if options else []

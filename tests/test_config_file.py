@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nofx_pipelines import plugins
 from nofx_pipelines.config import (
     FREQS,
     MARKETS,
@@ -147,3 +148,25 @@ def test_a_seed_reaches_sources_searches_and_gates() -> None:
     seeded = with_seed(default_config(HOME), 99)
     assert {link.seed for feed in seeded.feeds.values() for link in feed.sources} == {99}
     assert {(u.search.seed, u.gates.seed) for u in seeded.universes.values()} == {(99, 99)}
+
+
+def test_what_a_plug_in_source_was_given_is_written_back(tmp_path: Path) -> None:
+    folder = tmp_path / plugins.FOLDER
+    folder.mkdir()
+    (folder / "vendor.py").write_text("SOURCE = 1\n")
+    link = SourceConfig(
+        "vendor:SOURCE",
+        path=Path("a folder/bars.jsonl"),
+        options=(("url", "https://example.org"),),
+        plugins=folder,
+        instruments=3,
+        seed=11,
+        signal=False,
+        anomalies=False,
+    )
+    feed = FeedConfig(market="cn", freq="1d", sources=(link,), start=date(2024, 1, 1))
+    text = render_config(Config(home=tmp_path, feeds={("cn", "1d"): feed}, universes={}))
+    assert parse_config(text, home=tmp_path).feeds["cn", "1d"].sources == (link,)
+    plain = replace(feed, sources=(SourceConfig("vendor:SOURCE", plugins=folder),))
+    text = render_config(Config(home=tmp_path, feeds={("cn", "1d"): plain}, universes={}))
+    assert '{ kind = "vendor:SOURCE" }' in text
