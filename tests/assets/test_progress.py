@@ -65,7 +65,7 @@ def test_what_a_check_measured_is_said_where_it_blocks(capsys: pytest.CaptureFix
     specs = [dg.AssetCheckSpec(name, asset=["cn", "bars"], blocking=True) for name in ("gaps", "order")]
 
     @dg.asset(key=["cn", "bars"], check_specs=specs)
-    def bars() -> dg.MaterializeResult[None]:
+    def bars() -> dg.MaterializeResult:
         facts = {"missing": 3, "worst": "CN.SSE.600519"}
         return dg.MaterializeResult(
             check_results=[
@@ -86,7 +86,7 @@ def test_a_check_that_warns_and_problems_stand_beside_what_was_done(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     @dg.asset(key=["cn", "bars"], check_specs=[dg.AssetCheckSpec("gaps", asset=["cn", "bars"])])
-    def bars() -> dg.MaterializeResult[None]:
+    def bars() -> dg.MaterializeResult:
         check = dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, check_name="gaps")
         return dg.MaterializeResult(metadata={"rows": 7, "problems": "x" * 300}, check_results=[check])
 

@@ -88,3 +88,10 @@ def test_too_few_bars_leave_no_row() -> None:
     bars = LabelBars.of(CONFIG, close=np.ones(2))
     assert len(bars) == 0
     assert (bars.ahead("close").shape, bars.back("close").shape) == ((0, 3), (0, 4))
+
+
+def test_a_row_is_named_by_its_number_among_the_instrument_s_bars() -> None:
+    closes = np.array(["2024-01-02T07:00", "2024-01-03T07:00", "2024-01-04T07:00"], dtype="datetime64[s]")
+    path = BarPath({"close": np.ones(3)}, CONFIG, np.arange(3), math.inf, "CN.SSE.600519", closes)
+    named = "CN.SSE.600519, row 2, bar that closed at 2024-01-04T07:00:00 UTC"
+    assert LabelBars(path, 1, 3).describe(1) == LabelBars(path, 2, 3).describe(0) == named
