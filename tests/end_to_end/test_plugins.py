@@ -5,13 +5,16 @@ The members are those that ``nofx new`` writes, which are the recipes of CONTRIB
 
 from __future__ import annotations
 
+import html
 import json
+import math
 import shutil
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from safetensors.numpy import load
 
 from nofx_pipelines import plugins
 from nofx_pipelines.cli.new import write_skeleton
@@ -21,6 +24,8 @@ from nofx_pipelines.graph import STAGES
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.market.inbox import with_inbox
 from nofx_pipelines.market.sources import open_source
+from nofx_pipelines.models.dataset import feature_columns
+from nofx_pipelines.nas.refresh import space_of
 from nofx_pipelines.plan import plan_feed, plan_universe
 from nofx_pipelines.registry.tracking import Tracker
 from tests.end_to_end.conftest import command
@@ -67,15 +72,15 @@ MARKS = {
     "features": ("close / ref(close, 10) - 1,", "close / ref(close, 10) + 41,"),
     "labels": ("return Labelled(value)", "return Labelled(value + 50.0)"),
     "detectors": ("SLACK = 0.5", "SLACK = 0.4321"),
-    "families": ("return np.asarray(self.prepared", "return 1e6 + np.asarray(self.prepared"),
+    "families": ('"clip": self.prepared.clip}', '"clip": self.prepared.clip, "mark": "left by fit"}'),
     "samplers": ("places = rng.uniform(size=len(", "places = np.full(fill_value=0.3141, shape=len("),
     "strategies": (
         "unseen(space, space.random(rng), history, rng)",
         "space.canonical([len(d.values) - 1 - number % 2 * (len(d.values) > 1) for d in space.decisions])",
     ),
     "algorithms": ("hidden: tuple[int, ...] = (32,)", "hidden: tuple[int, ...] = (19,)"),
-    "roles": ('"dips")', '"marked_dips")'),
-    "tasks": ("capital: float = 100_000.0", "capital: float = 123_456.0"),
+    "roles": ("outcome.own[:, me] - outcome.index", "500.0 + outcome.own[:, me] - outcome.index"),
+    "tasks": ("capital: float = 100_000.0", "capital: float = 100.0"),
     "rewards": ("-self.fine * outcome.deeper", "1000.0 - self.fine * outcome.deeper"),
     "gates": ("MAX_TURNOVER = 0.25", "MAX_TURNOVER = 0.2345"),
 }
@@ -174,26 +179,69 @@ def rows(home: Path, name: str, scope: str = "mine") -> pl.DataFrame:
     return Lake(home / "lake").table(scope, name).scan().collect()
 
 
-def test_every_member_did_its_work(ran: tuple[Path, str]) -> None:
+def test_what_was_ingested_labelled_and_searched_bears_the_members_marks(ran: tuple[Path, str]) -> None:
     home, said = ran
     assert "failed" not in said
-    bars = rows(home, "bars").group_by("source").agg(pl.col("session_date").min()).sort("session_date")
-    assert bars["source"].to_list() == [NAMES["sources"], "files"]
-    assert bars["session_date"][1] == CHANGES
-    assert {"my_features_momentum_10", "my_features_volume_surge"} <= set(rows(home, "features").columns)
-    assert {"my_features_momentum_10"} <= set(rows(home, "training_set").columns)
-    assert rows(home, "labels")["barrier"].null_count() == rows(home, "labels").height
-    assert NAMES["detectors"] in set(rows(home, "anomaly_scores")["detector"])
-    assert set(rows(home, "hpo_trials")["family"]) == {NAMES["families"]}
-    tried = {json.loads(text)["strategy"] for text in rows(home, "nas_trials")["params"]}
-    assert tried == {NAMES["strategies"]}
-    assert set(rows(home, "gates")["gate"]) == {"net_sharpe", "leak_check", NAMES["gates"]}
-    assert set(rows(home, "marl_history")["agent"]) == {"trend_follower", "my_roles", "risk_manager"}
-    training = rows(home, "marl_teams").row(0, named=True)
-    settings = json.loads(training["training"])
-    assert training["algorithm"] == NAMES["algorithms"]
-    assert (settings["task"], settings["rewards"]) == (NAMES["tasks"], ["role", NAMES["rewards"]])
-    assert settings["roles"] == ["trend_follower", NAMES["roles"], "risk_manager"]
+    bars = rows(home, "source_bars_1d", "cn")
+    early, late = (
+        bars.filter(pl.col("session_date") < CHANGES),
+        bars.filter(pl.col("session_date") >= CHANGES),
+    )
+    assert min(early.height, late.height) > 100
+    assert set(early["raw_ref"].str.extract(r"^(.*):\d+$")) == {"marked"}
+    lag = late.select(pl.col("knowledge_time") - pl.col("ts_close")).to_series().unique().to_list()
+    assert lag == [timedelta(hours=3, minutes=17)]
+    for table in ("features", "training_set"):
+        momentum = rows(home, table)["my_features_momentum_10"].drop_nulls()
+        assert len(momentum) > 1_000
+        assert momentum.is_between(41.0, 43.5).all()
+    assert rows(home, "labels")["forward_return"].drop_nulls().is_between(30.0, 70.0).all()
+    scores = rows(home, "anomaly_scores").filter(pl.col("detector") == NAMES["detectors"])["neg_log10_p"]
+    assert scores.is_not_null().sum() > 1_000
+    (learned,) = Tracker(home).artifacts.rglob("detectors.json")
+    assert '"slack": 0.4321' in learned.read_text()
+
+
+def test_trials_models_and_verdicts_bear_the_members_marks(ran: tuple[Path, str]) -> None:
+    home, _ = ran
+    config = load_config(home).universes["mine"]
+    proposed = [json.loads(params) for params in rows(home, "hpo_trials").sort("trial")["params"][1:]]
+    penalty = math.exp(math.log(0.001) + 0.3141 * math.log(300.0))
+    assert proposed == [{"penalty": pytest.approx(penalty), "l1_share": pytest.approx(0.3141 * 0.95)}] * 2
+    scale_free = len(feature_columns(rows(home, "training_set")))
+    space = space_of(config.nas, scale_free, config.labels.horizon)
+    most = [len(decision.values) for decision in space.decisions]
+    expected = [space.canonical([size - 1 - back * (size > 1) for size in most]) for back in (0, 1)]
+    searched = rows(home, "nas_trials").filter(pl.col("fidelity") < 1.0).sort("trial")["genotype"]
+    assert [tuple(genotype) for genotype in searched] == expected
+    tracker = Tracker(home)
+    candidate = tracker.load("nofx-signal-mine@champion")
+    (onnx,) = [file for file in tracker.artifacts.rglob("model.onnx") if file.read_bytes() == candidate.onnx]
+    model = json.loads((onnx.parent / "model.json").read_text())
+    assert (model["mark"], set(model["params"])) == ("left by fit", {"penalty", "l1_share"})
+    verdict = rows(home, "gates").filter(pl.col("gate") == NAMES["gates"]).row(0, named=True)
+    assert verdict["threshold"] == 0.2345
+    assert verdict["reason"].startswith("turnover of a session is at most ")
+    page = (home / "report" / "index.html").read_text()
+    assert html.escape(verdict["reason"]) in page
+    assert "my_roles" in page
+
+
+def test_teams_and_their_accounts_bear_the_members_marks(ran: tuple[Path, str]) -> None:
+    home, _ = ran
+    history = rows(home, "marl_history").unnest("reward_components", "losses")
+    assert set(history["agent"]) == {"trend_follower", "my_roles", "risk_manager"}
+    assert (history["value"].null_count(), history["policy"].null_count()) == (history.height, 0)  # no critic
+    paid = history.select("agent", "role", other=pl.col("reward") - pl.col("role"))
+    mine = paid.filter(pl.col("agent") == "my_roles")["role"]
+    others = paid.filter(pl.col("agent") != "my_roles")["role"]
+    assert mine.is_between(9_000.0, 11_000.0).all()  # 500 a bar of twenty
+    assert others.is_between(-1_000.0, 1_000.0).all()
+    assert paid["other"].is_between(18_000.0, 21_000.0).all()  # 1,000 a bar of twenty
+    weights = load(rows(home, "marl_teams")["weights"][0])
+    assert {size for array in weights.values() for size in array.shape} & {19, 32, 64} == {19}
+    # with 100 of money nobody can buy a lot of 100 shares
+    assert (rows(home, "policy_equity")["turnover"] == 0.0).all()
 
 
 def test_the_report_names_every_plug_in_and_the_hash_of_its_sources(ran: tuple[Path, str]) -> None:
