@@ -197,7 +197,7 @@ def test_what_was_ingested_labelled_and_searched_bears_the_members_marks(ran: tu
         assert momentum.is_between(41.0, 43.5).all()
     assert rows(home, "labels")["forward_return"].drop_nulls().is_between(30.0, 70.0).all()
     scores = rows(home, "anomaly_scores").filter(pl.col("detector") == NAMES["detectors"])["neg_log10_p"]
-    assert scores.is_not_null().sum() > 1_000
+    assert scores.is_not_null().sum() > 100
     (learned,) = Tracker(home).artifacts.rglob("detectors.json")
     assert '"slack": 0.4321' in learned.read_text()
 
