@@ -37,6 +37,12 @@ def test_a_verdict_below_a_failure_is_an_earlier_run_s(
     assert [f"FAILED {stage}: it broke" in said for stage in failed] == [True] * len(failed)
 
 
+def test_a_feed_is_named_by_its_market_whatever_the_universe_is_called(finished_chain: Chain) -> None:
+    of_hong_kong = finished_chain.set(market="hk")
+    assert EARLIER in text(of_hong_kong, "hk/source_bars_1d")
+    assert EARLIER not in text(finished_chain, "hk/source_bars_1d")
+
+
 def test_problems_stand_under_the_stages(finished_chain: Chain) -> None:
     lines = (
         StageLine("cn/bars", 12, 0.5, {"fits": "passed"}),
