@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,16 +136,16 @@ def _digests(lineage: Lineage, folder: Path) -> dict[str, str]:
 
 def _member(name: str, folder: Path) -> plugins.Reference:
     """The plug-in of a recorded name: a lineage records no kind, and a file is the same one for each."""
-    refusal: ConfigError | None = None
     for kind in ("features", "labels"):
-        try:
+        with suppress(ConfigError):
             reference = plugins.find(kind, name, folder)
-        except ConfigError as error:
-            refusal = error
-            continue
-        if reference.origin != "built-in":
-            return reference
-    raise refusal or ConfigError(f"{name!r} is a built-in one here, and was a plug-in when it was recorded")
+            if reference.origin != "built-in":
+                return reference
+    raise ConfigError(
+        f"the model's rows were made with plug-in {name!r}, which is neither in {folder} nor installed",
+        kept="nothing was trained",
+        hint="put its file back, or run nofx run for a new version",
+    )
 
 
 def _version(lineage: Lineage, table: str) -> int:

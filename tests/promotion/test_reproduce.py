@@ -107,5 +107,7 @@ def test_other_sources_of_a_plug_in_that_made_its_rows_are_refused_by_name(
     with pytest.raises(CodeChanged, match=f"{words}; nothing was trained. Next: put its file back"):
         reproduce(tracker, lake, registered)
     file.unlink()
-    with pytest.raises(ConfigError, match=rf"'{name}' .*my_{kind}\.py is not there"):
+    with pytest.raises(
+        ConfigError, match=rf"plug-in '{name}', which is neither in .* nor installed; nothing was trained"
+    ):
         reproduce(tracker, lake, registered)
