@@ -83,7 +83,7 @@ def test_other_sources_than_recorded_are_refused_by_name(with_mine: Chain) -> No
 
 def test_a_home_without_the_file_says_so_and_its_model_still_loads(with_mine: Chain) -> None:
     (with_mine.home / plugins.FOLDER / "mine.py").unlink()
-    with pytest.raises(ConfigError, match=r"'mine:FAMILY' .*mine\.py is not there"):
+    with pytest.raises(ConfigError, match=r"'mine:FAMILY'.*mine\.py is not there"):
         reproduce(with_mine.tracker, with_mine.lake, _version(with_mine))
     loaded = with_mine.tracker.load(_version(with_mine))
     assert np.isfinite(loaded.predict(np.zeros((2, len(loaded.feature_names))))).all()
