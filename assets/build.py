@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,10 @@ from assets.sensors import champion_sensor, inbox_sensor
 from assets.stage import build_stage
 from nofx_pipelines.config import Config, FeedConfig, UniverseConfig
 from nofx_pipelines.config_file import load_usable, with_seed
-from nofx_pipelines.config_members import feed_members, universe_members
-from nofx_pipelines.errors import NofxError, PluginError
+from nofx_pipelines.errors import NofxError
 from nofx_pipelines.graph import UNIVERSE_STAGES
 from nofx_pipelines.markdown import escape
 from nofx_pipelines.market.inbox import takes_files
-from nofx_pipelines.plugins import find
 from resources.compute import ComputeResource
 from resources.engine import EngineResource
 from resources.lake import LakeResource
@@ -43,40 +39,14 @@ def configuration(home: Path) -> Config:
 def home_definitions(home: Path) -> dg.Definitions:
     """All definitions of a home; what cannot be used of its configuration is an asset that says why."""
     try:
-        config, (_, absent) = configuration(home), load_usable(home)
-        unread = _unread(config)
-        refused = {**absent, **unread}
-        definitions = build_definitions(_without(config, unread))
+        _, refused = load_usable(home)
+        definitions = build_definitions(configuration(home))
     except NofxError as error:
         return config_error_definitions(str(error))
     if not refused:
         return definitions
     said = "\n\n".join(f"{name}: {error}" for name, error in refused.items())
     return dg.Definitions.merge(definitions, config_error_definitions(said))
-
-
-def _unread(config: Config) -> dict[str, PluginError]:
-    """Universes with a plug-in, their own or their feed's, whose sources cannot be read, so that their
-    stages have no code version; and why.
-    """
-    unread: dict[str, PluginError] = {}
-    for universe in config.universes.values():
-        for kind, name in (*universe_members(universe), *feed_members(config.feed_of(universe))):
-            reference = find(kind, name, universe.plugins)
-            try:
-                _ = "" if reference.origin == "built-in" else reference.digest()
-            except PluginError as error:
-                unread[universe.name] = error
-    return unread
-
-
-def _without(config: Config, names: Collection[str]) -> Config:
-    """The configuration without some universes, and without the feeds that only they have."""
-    universes = {name: each for name, each in config.universes.items() if name not in names}
-    dropped = {(config.universes[name].market, config.universes[name].freq) for name in names}
-    feeds = {key: feed for key, feed in config.feeds.items() if key not in dropped}
-    feeds |= {(u.market, u.freq): config.feed_of(u) for u in universes.values()}
-    return replace(config, universes=universes, feeds=feeds)
 
 
 def build_definitions(config: Config, **overrides: Any) -> dg.Definitions:

@@ -58,7 +58,11 @@ def _imports(name: str) -> frozenset[str]:
     package = name if _is_package(name) else name.rpartition(".")[0]
     if _path(name).suffix != ".py":
         return frozenset()  # compiled: its bytes are hashed
-    for node in ast.walk(ast.parse(_path(name).read_bytes())):
+    try:
+        tree = ast.parse(_path(name).read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()  # it will not import either, and the stage that runs it says so
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

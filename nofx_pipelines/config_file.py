@@ -67,18 +67,19 @@ def load_usable(home: Path) -> tuple[Config, dict[str, AbsentPlugin]]:
     path = home / FILE_NAME
     if not path.exists():
         return default_config(home), {}
-    return _parse(path.read_text(encoding="utf-8"), home, path)
+    return parse_usable(path.read_text(encoding="utf-8"), home, path)
 
 
 def parse_config(text: str, *, home: Path, file: Path | str = FILE_NAME) -> Config:
     """Parse and validate the text of a ``nofx.toml``."""
-    config, refused = _parse(text, home, file)
+    config, refused = parse_usable(text, home, file)
     if refused:
         raise next(iter(refused.values()))
     return config
 
 
-def _parse(text: str, home: Path, file: Path | str) -> tuple[Config, dict[str, AbsentPlugin]]:
+def parse_usable(text: str, home: Path, file: Path | str) -> tuple[Config, dict[str, AbsentPlugin]]:
+    """Parse and validate the text of a ``nofx.toml``; what names an absent plug-in is left out, with why."""
     source = _Source(text, str(file))
     try:
         document = tomllib.loads(text)

@@ -14,8 +14,8 @@ import polars as pl
 
 from nofx_pipelines import plugins
 from nofx_pipelines.cli.configuration import usable_config
-from nofx_pipelines.cli.terminal import plain, say, write_frame
-from nofx_pipelines.errors import ConfigError, FeatureError, PluginError
+from nofx_pipelines.cli.terminal import only_ours, plain, say, write_frame
+from nofx_pipelines.errors import ConfigError, FeatureError, NofxError
 from nofx_pipelines.lake.store import Lake
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def list_features(home: Path, sets: list[str], format: str) -> None:
     if sets:
         from nofx_pipelines.features.sets.registry import feature_set
 
-        declared = {name: feature_set(name, folder=home / plugins.FOLDER) for name in sets}
+        with only_ours():
+            declared = {name: feature_set(name, folder=home / plugins.FOLDER) for name in sets}
 
     rows = [
         {
@@ -81,8 +82,9 @@ def _sets(home: Path) -> dict[str, FeatureSet]:
     folder, sets = home / plugins.FOLDER, {}
     for name in plugins.known_names(KIND, folder):
         try:
-            sets[name] = feature_set(name, folder=folder)
-        except PluginError as error:
+            with only_ours():
+                sets[name] = feature_set(name, folder=folder)
+        except NofxError as error:
             sys.stderr.write(f"left out: {plain(str(error))}\n")
     return sets
 

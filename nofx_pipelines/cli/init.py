@@ -17,8 +17,8 @@ from nofx_pipelines.config_file import (
     DEFAULT_START,
     FILE_NAME,
     default_config,
-    load_config,
-    parse_config,
+    load_usable,
+    parse_usable,
     render_config,
     render_feed,
     render_universe,
@@ -152,11 +152,13 @@ def _extend(home: Path, feed: FeedConfig, universe: UniverseConfig) -> None:
     file = home / FILE_NAME
     if not file.exists():
         text = "\n\n".join(["# Written by `nofx init`", render_feed(feed), render_universe(universe)]) + "\n"
-        parse_config(text, home=home, file=file)
+        parse_usable(text, home, file)
         _write(home, text)
         return
-    config = load_config(home)
-    if universe.name in config.universes:
+    config, refused = load_usable(home)
+    if f"{feed.market} {feed.freq}" in refused:
+        raise refused[f"{feed.market} {feed.freq}"]
+    if universe.name in config.universes or universe.name in refused:
         raise ConfigError(
             f"--name {universe.name!r} is taken in {file}",
             kept="it was left as it is",
@@ -174,7 +176,7 @@ def _extend(home: Path, feed: FeedConfig, universe: UniverseConfig) -> None:
             hint=f"another --home, or add the source to [markets.{feed.market}.{feed.freq}] by hand",
         )
     text += "\n\n" + render_universe(universe) + "\n"
-    parse_config(text, home=home, file=file)
+    parse_usable(text, home, file)
     _write(home, text)
 
 

@@ -15,7 +15,8 @@ def open_member(reference: Reference) -> None:
     Raises:
         PluginError: where it does not import, or lacks a part of its kind's protocol.
     """
-    _OPENERS[reference.kind.name](reference)
+    with reference.guard("opening it"):
+        _OPENERS[reference.kind.name](reference)
 
 
 def _features(reference: Reference) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 
 import polars as pl
 
 from nofx_pipelines import plugins
 from nofx_pipelines.cli.members import open_member
-from nofx_pipelines.cli.terminal import say, write_frame
+from nofx_pipelines.cli.terminal import only_ours, say, write_frame
 from nofx_pipelines.config import Config
 from nofx_pipelines.config_file import load_usable
 from nofx_pipelines.config_members import feed_members, universe_members
@@ -30,7 +28,7 @@ def list_plugins(home: Path, kind: str | None, format: str) -> None:
     folder, (config, refused) = home / plugins.FOLDER, load_usable(home)
     used = _used(config)
     # what a member prints when it is imported is no part of the table
-    with contextlib.redirect_stdout(sys.stderr):
+    with only_ours():
         rows = [row for name in ([kind] if kind else plugins.KINDS) for row in _members(name, folder, used)]
     write_frame(pl.DataFrame(rows, schema=dict.fromkeys(_COLUMNS, pl.String), orient="row"), format)
     if format == "table":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import polars as pl
@@ -36,6 +38,28 @@ def home_option(home: Path) -> str:
 def say(text: str = "") -> None:
     """One line to standard output, at once."""
     print(plain(text), flush=True)
+
+
+@contextmanager
+def only_ours() -> Iterator[None]:
+    """Keep standard output for what we say; what plug-ins write meanwhile goes to standard error.
+
+    Python's stream and the descriptor below it, to which compiled code writes.
+    """
+    sys.stdout.flush()
+    try:
+        ours = os.dup(1)
+    except OSError:  # closed: nothing below Python's stream arrives anywhere
+        with redirect_stdout(sys.stderr):
+            yield
+        return
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(ours, 1)
+        os.close(ours)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:

@@ -22,7 +22,8 @@ from pathlib import Path
 from nofx_pipelines import code_version
 
 
-def _package_of(folder: Path) -> str:
+def package_of(folder: Path) -> str:
+    """The name under which a home's files are imported."""
     return f"nofx_plugins_{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
 
 
@@ -51,6 +52,12 @@ def _inside(file: Path, folder: Path) -> bool:
 
 class _FromText(SourceFileLoader):
     """Compiles from the text at every load: cached bytecode is told apart by whole seconds only."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        # whoever imports it: one that a plug-in imports inside a function is not loaded twice either
+        package, _, inner = module.__name__.partition(".")
+        _LOADED[module.__name__] = home_digest(_FINDER.folders[package], inner)
+        super().exec_module(module)
 
     def get_code(self, fullname: str) -> types.CodeType:
         path = self.get_filename(fullname)
@@ -112,30 +119,16 @@ def home_module(folder: Path, module: str) -> types.ModuleType:
         if _FINDER not in sys.meta_path:
             # before Python's own, which would take cached bytecode of the folder's files
             sys.meta_path.insert(0, _FINDER)
-        package = _package_of(folder)
+        package = package_of(folder)
         _FINDER.folders[package] = folder.resolve()
         _drop_changed(folder, package)
-        digests = {f"{package}.{name}": home_digest(folder, name) for name in _closure(folder, module)}
-        try:
-            return importlib.import_module(f"{package}.{module}")
-        finally:
-            for name in _modules_of(package):
-                if name not in _LOADED:
-                    inner = name.removeprefix(f"{package}.")
-                    _LOADED[name] = digests.get(name) or home_digest(folder, inner)
-
-
-def _modules_of(package: str) -> list[str]:
-    return [name for name in sys.modules if name.startswith(f"{package}.")]
+        return importlib.import_module(f"{package}.{module}")
 
 
 def _drop_changed(folder: Path, package: str) -> None:
     """Forget the modules whose sources, or those of what they import, are not those they were loaded from."""
-    changed = [
-        name
-        for name in _modules_of(package)
-        if _LOADED.get(name) != home_digest(folder, name.removeprefix(f"{package}."))
-    ]
+    loaded = [name for name in sys.modules if name.startswith(f"{package}.")]
+    changed = [name for name in loaded if _is_changed(folder, name, name.removeprefix(f"{package}."))]
     for name in changed:
         sys.modules.pop(name, None)
         _LOADED.pop(name, None)
@@ -147,9 +140,10 @@ def _drop_changed(folder: Path, package: str) -> None:
         linecache.checkcache()
 
 
-def _closure(folder: Path, module: str) -> list[str]:
-    """The home's modules that a module imports, itself among them."""
-    return [name for name in _home_sources(folder, module)[0] if "/" not in name]
+def _is_changed(folder: Path, name: str, inner: str) -> bool:
+    if name not in _LOADED:
+        return file_of(folder, inner) is not None  # it was a folder without a file of its own
+    return _LOADED[name] != home_digest(folder, inner)
 
 
 def home_digest(folder: Path, module: str) -> str:
@@ -173,7 +167,10 @@ def _home_sources(folder: Path, module: str) -> tuple[dict[str, bytes], list[str
         file = file_of(folder, name)
         if name in sources or file is None:
             continue
-        sources[name] = file.read_bytes()
+        try:
+            sources[name] = file.read_bytes()
+        except OSError:
+            sources[name] = b""  # it will not import either, and says so then
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
         for data in sorted(file.parent.glob("*.toml")):
             sources[f"{name}/{data.name}"] = data.read_bytes()
@@ -189,7 +186,7 @@ def _imported(text: bytes, package: str) -> Iterable[str]:
     """Dotted names that a module's text imports, wherever they stand; a home's own begin with a dot."""
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return  # it will not import either, and says so then
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 import traceback
 import types
@@ -16,7 +15,7 @@ from typing import Any, Literal
 
 from nofx_pipelines import code_version
 from nofx_pipelines.errors import AbsentPlugin, ConfigError, NofxError, PluginError
-from nofx_pipelines.plugins.home_modules import file_of, home_digest, home_module, leads_out
+from nofx_pipelines.plugins.home_modules import file_of, home_digest, home_module, leads_out, package_of
 from nofx_pipelines.plugins.kinds import KINDS, Kind, builtin_names
 
 FOLDER = "plugins"
@@ -91,8 +90,11 @@ class Reference:
 
         A method is named with its parameters, as the message shows it: ``judge(evidence, config)``.
         """
-        if isinstance(member, type):
-            raise self.refuse(f"is the class {member.__name__}: assign an instance, {member.__name__}()")
+        with self.guard("looking at it"):
+            # its type decides: ``__class__`` and a metaclass's ``__name__`` may be code of the plug-in's own
+            if issubclass(type(member), type):
+                name = self.read(member, "__name__")
+                raise self.refuse(f"is the class {name}: assign an instance, {name}()")
         for method in methods:
             if not callable(self.read(member, method.partition("(")[0], None)):
                 raise self.refuse(f"has no method {method}")
@@ -138,18 +140,34 @@ class Reference:
             yield
         except unchanged:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if not isinstance(error, (Exception, SystemExit)) and not self._defines(type(error)):
+                raise  # Ctrl-C, Dagster's interruptions: not the plug-in's
             said = f"raised {type(error).__name__} when {doing}: {_text(error)}{self._line(error)}"
             raise self.refuse(said) from error
 
+    def _defines(self, error: type[BaseException]) -> bool:
+        """Whether an error's class is the plug-in's own."""
+        own = self.module if self.folder is None else package_of(self.folder)
+        return error.__module__.partition(".")[0] == own.partition(".")[0]
+
     def _line(self, error: BaseException) -> str:
         """Where in the plug-in's own files an error was raised."""
+        place = self._place()
         own = [
             (Path(frame.filename).name, frame.lineno)
             for frame in traceback.extract_tb(error.__traceback__)
-            if self.folder is not None and Path(frame.filename).is_relative_to(self.folder)
+            if place is not None and Path(frame.filename).is_relative_to(place)
         ]
         return f" ({own[-1][0]}, line {own[-1][1]})" if own else ""
+
+    def _place(self) -> Path | None:
+        """The home's folder of plug-ins; an installed one's package, or its file where that is all."""
+        if self.folder is not None:
+            return self.folder
+        top = code_version.source_file(self.module.partition(".")[0])
+        file = top or code_version.source_file(self.module)
+        return file.parent if file is not None and file.name == "__init__.py" else file
 
     def digest(self) -> str:
         """Hash of the sources that decide what the member does."""
@@ -199,6 +217,9 @@ def find(kind: str, name: str, folder: Path | None = None) -> Reference:
         match = _REFERENCE.fullmatch(announced[0].value)
         if match is None:
             raise _unknown(of, name, folder, f"is announced as {announced[0].value!r}, not module:attribute")
+        if not _importable(match["module"]):
+            why = f"is announced as {announced[0].value!r}, and no module {match['module']} is installed"
+            raise _unknown(of, name, folder, why, AbsentPlugin)
         return Reference(of, name, match["module"], match["attribute"], "installed")
     module, attribute = match["module"], match["attribute"]
     if folder is not None and file_of(folder, module) is not None:
@@ -232,7 +253,8 @@ def refused_members(kind: str) -> list[EntryPoint]:
 
 def home_files(folder: Path) -> list[Path]:
     """The files of a home that can be named as plug-ins: not the tests beside them."""
-    files = (file for file in folder.glob("*.py") if file.stem.isidentifier())
+    # a link to nowhere and a folder called x.py are none
+    files = (file for file in folder.glob("*.py") if file.stem.isidentifier() and file.is_file())
     return sorted(file for file in files if file.stem != "__init__" and not file.stem.startswith("test_"))
 
 
@@ -246,7 +268,14 @@ def _assigning(kind: str, folder: Path | None) -> list[Path]:
     """The home's files that assign the family's attribute, as the skeletons do."""
     assigns = re.compile(rf"^{KINDS[kind].attribute}\b\s*(?::[^=\n]+)?=", re.MULTILINE)
     files = home_files(folder) if folder is not None and folder.is_dir() else []
-    return [file for file in files if assigns.search(file.read_text(encoding="utf-8", errors="replace"))]
+    return [file for file in files if assigns.search(_text_of(file))]
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""  # one that cannot be read hides none of the others
 
 
 def _unknown(
@@ -270,10 +299,11 @@ def _text(error: BaseException) -> str:
 
 
 def _importable(module: str) -> bool:
-    """Whether a module of that name is installed; nothing is imported to see."""
-    if code_version.source_file(module) is not None:
-        return True
+    """Whether a module of that name is installed, with a file, without which it has no code version.
+
+    Nothing is imported to see.
+    """
     try:
-        return "." not in module and importlib.util.find_spec(module) is not None
+        return code_version.source_file(module) is not None
     except (ImportError, ValueError):
         return False

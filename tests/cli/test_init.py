@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nofx_pipelines.cli.init import init_home
-from nofx_pipelines.config_file import load_config
+from nofx_pipelines.config_file import load_config, load_usable
 from nofx_pipelines.errors import ConfigError, NofxError
 
 HEADER = "instrument_id,session_date,open,high,low,close,volume,amount"
@@ -106,3 +106,16 @@ def test_a_wrong_flag_is_refused_before_anything_is_written(
 def test_bars_of_another_market_are_named(tmp_path: Path, bars: Path) -> None:
     with pytest.raises(NofxError, match="holds cn 1d; asked was hk"):
         init(tmp_path / "home", market="hk", path=bars)
+
+
+def test_a_home_whose_plug_in_is_gone_is_extended(tmp_path: Path, bars: Path) -> None:
+    home = tmp_path / "home"
+    init(home)
+    file = home / "nofx.toml"
+    file.write_text(file.read_text().replace('"leak_check"]', '"leak_check", "gone:GATE"]', 1))
+    init(home, source="simulated", market="hk", name="hk_two")
+    config, refused = load_usable(home)
+    assert sorted(config.universes) == ["crypto", "hk", "hk_two"]
+    assert list(refused) == ["cn"]
+    with pytest.raises(ConfigError, match="'cn' is taken"):
+        init(home, source="simulated", market="cn", name="cn")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -12,10 +13,17 @@ import pytest
 
 from nofx_pipelines import plugins
 from nofx_pipelines.cli.doctor import _configuration, _plugins
+from nofx_pipelines.cli.features import list_features
 from nofx_pipelines.cli.plugins import list_plugins
 from nofx_pipelines.cli.run import RunOptions, _chosen
-from nofx_pipelines.config_file import default_config, load_config, load_usable, render_config
-from nofx_pipelines.errors import ConfigError, PluginError
+from nofx_pipelines.config_file import (
+    default_config,
+    load_config,
+    load_usable,
+    parse_usable,
+    render_config,
+)
+from nofx_pipelines.errors import AbsentPlugin, ConfigError
 
 GATE = """class Passing:
     def judge(self, evidence, config):
@@ -110,6 +118,48 @@ def test_what_a_plug_in_prints_is_no_part_of_the_json(home: Path, capsys: pytest
     assert "on the way in" in shown.err
 
 
+def test_what_compiled_code_writes_is_no_part_of_the_json(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (home / "plugins" / "raw.py").write_text(
+        "import os\nfrom nofx_pipelines.features import FeatureSet\n"
+        "print('printed')\nos.write(1, b'written')\nFEATURES = FeatureSet('raw', ())\n"
+    )
+    for show in (lambda: list_plugins(home, "features", "json"), lambda: list_features(home, [], "json")):
+        show()
+        shown = capfd.readouterr()
+        assert json.loads(shown.out)
+        assert "printed" in shown.err
+        assert "written" in shown.err
+        os.utime(home / "plugins" / "raw.py")
+        (home / "plugins" / "raw.py").write_text((home / "plugins" / "raw.py").read_text() + "# again\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Odd:\n    @property\n    def __class__(self):\n        raise ValueError\n\nGATE = Odd()\n",
+        "class Own(BaseException): ...\n\nraise Own\nGATE = 1\n",
+        f"GATE = {'-' * 100_000}1\n",
+    ],
+    ids=["class", "base", "deep"],
+)
+def test_whatever_a_file_raises_the_others_are_listed(
+    home: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (home / "plugins" / "odd.py").write_text(text)
+    shown = rows(home, capsys)
+    assert "plug-in 'odd:GATE'" in shown["odd:GATE"]["state"]
+    assert shown["works:GATE"]["state"] == "ok"
+
+
+def test_links_to_nowhere_and_folders_hide_no_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "plugins" / "nowhere.py").symlink_to(home / "gone.py")
+    (home / "plugins" / "loop.py").symlink_to(home / "plugins" / "loop.py")
+    (home / "plugins" / "folder.py").mkdir()
+    assert rows(home, capsys)["works:GATE"]["state"] == "ok"
+
+
 def test_an_installed_package_that_is_broken_is_listed_with_its_reason(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -130,10 +180,12 @@ def test_an_installed_package_that_is_broken_is_listed_with_its_reason(
     shown = rows(home, capsys)
     assert "raised SystemExit when importing it: 3" in shown["exits"]["state"]
     assert "SyntaxError" in shown["unwritten"]["state"]
-    assert "No module named 'no_such_package'" in shown["gone"]["state"]
-    for name in ("unwritten", "gone"):
-        with pytest.raises(PluginError, match=f"plug-in '{name}'"):
-            plugins.find("gates", name).digest()
+    assert "no module no_such_package.gates is installed" in shown["gone"]["state"]
+    with pytest.raises(AbsentPlugin, match="no module no_such_package"):
+        plugins.find("gates", "gone")
+    text = render_config(default_config(tmp_path)).replace('"leak_check"]', '"leak_check", "gone"]', 1)
+    _, refused = parse_usable(text, tmp_path, "nofx.toml")
+    assert list(refused) == ["cn"]
 
 
 def test_an_absent_plug_in_is_named_and_the_other_universes_are_usable(

@@ -94,6 +94,33 @@ def test_only_what_changed_is_loaded_again(folder: Path) -> None:
     assert plugins.load("gates", "two:GATE", folder)[0].changed
 
 
+def test_what_is_imported_inside_a_function_stays_the_same(folder: Path) -> None:
+    (folder / "shared.py").write_text("class Base: ...\n")
+    (folder / "late.py").write_text("def GATE():\n    from .shared import Base\n\n    return Base\n")
+    (folder / "two.py").write_text("from .shared import Base\n\nGATE = Base()\n")
+    late = plugins.load("gates", "late:GATE", folder)
+    base = late()
+    assert isinstance(plugins.load("gates", "two:GATE", folder), base)
+    assert late() is base
+
+
+def test_an_interruption_is_not_the_plug_in_s(folder: Path) -> None:
+    (folder / "mine.py").write_text("raise KeyboardInterrupt\nGATE = 1\n")
+    with pytest.raises(KeyboardInterrupt):
+        plugins.load("gates", "mine:GATE", folder)
+
+
+def test_an_installed_one_is_named_with_its_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gates_of_a_house").mkdir()
+    (tmp_path / "gates_of_a_house" / "__init__.py").write_text("")
+    (tmp_path / "gates_of_a_house" / "strict.py").write_text("X = 1\nGATE = X / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginError, match=r"division by zero \(strict.py, line 2\)"):
+        plugins.load("gates", "gates_of_a_house.strict:GATE")
+
+
 def test_threads_load_one_object(folder: Path) -> None:
     (folder / "slow.py").write_text("import time\n\ntime.sleep(0.05)\nGATE = object()\n")
     with ThreadPoolExecutor(8) as pool:
