@@ -20,8 +20,7 @@ from nofx_pipelines.errors import ConfigError
 from nofx_pipelines.hpo.objective import Objective
 from nofx_pipelines.models import families
 from nofx_pipelines.models.space import SearchSpace
-from nofx_pipelines.plugins import find
-from nofx_pipelines.registry.lineage import plugin_digests
+from nofx_pipelines.plugins import find, plugin_digests
 from nofx_pipelines.search.fold_rows import FOLDS_USED, ROW_BUDGET, study_rows
 from nofx_pipelines.search.pruning import thresholds
 from nofx_pipelines.search.samplers import sampler

@@ -25,16 +25,3 @@ def named_members(config: MarlConfig) -> tuple[tuple[str, str], ...]:
 def members(config: MarlConfig, folder: Path | None = None) -> tuple[Reference, ...]:
     """Where each of them is found; raises ConfigError for an unknown name."""
     return tuple(find(kind, name, folder) for kind, name in named_members(config))
-
-
-def plugin_digests(config: MarlConfig, folder: Path | None = None) -> dict[str, str]:
-    """Kind and name of each plug-in among them, to its sources' hash.
-
-    >>> plugin_digests(MarlConfig())
-    {}
-    """
-    return {
-        f"{member.kind.name} {member.name}": member.digest()
-        for member in members(config, folder)
-        if member.origin != "built-in"
-    }

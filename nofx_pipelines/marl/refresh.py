@@ -15,9 +15,10 @@ from nofx_pipelines.config import UniverseConfig
 from nofx_pipelines.lake.schemas import MARL_TEAMS
 from nofx_pipelines.lake.store import Lake
 from nofx_pipelines.marl.figures import learning_figure
-from nofx_pipelines.marl.members import members, plugin_digests
+from nofx_pipelines.marl.members import members
 from nofx_pipelines.marl.source import load_panel, versions_read
 from nofx_pipelines.marl.training import Team, forget, pack, train_team
+from nofx_pipelines.plugins import plugin_digests
 from nofx_pipelines.registry.tracking import Tracker
 
 
@@ -127,7 +128,7 @@ def _teams_frame(universe: UniverseConfig, teams: Sequence[Team], versions: dict
     names = ("iterations", "envs", "window", "task", "roles", "rewards")
     training = {name: getattr(universe.marl, name) for name in names}
     training |= {"market": universe.market, "freq": universe.freq}
-    digests = plugin_digests(universe.marl, universe.plugins)
+    digests = plugin_digests(members(universe.marl, universe.plugins))
     training |= {"plugins": digests} if digests else {}
     params = json.dumps(training | {"test_fraction": universe.folds.test_fraction}, sort_keys=True)
     data_versions = json.dumps(versions, sort_keys=True)

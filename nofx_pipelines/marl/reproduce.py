@@ -6,7 +6,7 @@ from nofx_pipelines import plugins
 from nofx_pipelines.code_version import code_version
 from nofx_pipelines.config import MarlConfig, UniverseConfig
 from nofx_pipelines.lake.store import Lake
-from nofx_pipelines.marl.members import plugin_digests
+from nofx_pipelines.marl.members import members
 from nofx_pipelines.marl.onnx_export import policy_bytes
 from nofx_pipelines.marl.source import load_panel
 from nofx_pipelines.marl.training import train_team
@@ -45,7 +45,7 @@ def retrained_onnx(lake: Lake, lineage: Lineage) -> bytes:
     config = MarlConfig(algorithm=lineage.family, seeds=(lineage.seed,), **params)
     folder = lake.root.parent / plugins.FOLDER  # of the home that the lake is in
     title = f"the team of {lineage.universe}"
-    require_same_plugins(title, lineage.plugins, plugin_digests(config, folder))
+    require_same_plugins(title, lineage.plugins, plugins.plugin_digests(members(config, folder)))
     panel, cut = load_panel(lake, universe, test_fraction=fraction, versions=lineage.data_versions)
     team = train_team(panel, cut, config, lineage.seed, run=lineage.universe, folder=folder)
     return policy_bytes(team.policy, team.agents)

@@ -25,8 +25,7 @@ from nofx_pipelines.nas.journal import Journal, open_journal
 from nofx_pipelines.nas.objective import NetworkObjective
 from nofx_pipelines.nas.space import Genotype
 from nofx_pipelines.nas.strategies import Observation, strategy
-from nofx_pipelines.plugins import find
-from nofx_pipelines.registry.lineage import plugin_digests
+from nofx_pipelines.plugins import find, plugin_digests
 from nofx_pipelines.search.similarity import mean_correlations
 from nofx_pipelines.search.trials import Outcome, Trial
 from nofx_pipelines.search.workers import evaluator

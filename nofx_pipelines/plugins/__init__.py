@@ -24,6 +24,7 @@ from nofx_pipelines.plugins.reference import (
     home_files,
     known_names,
     load,
+    plugin_digests,
     refused_members,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "home_files",
     "known_names",
     "load",
+    "plugin_digests",
     "refused_members",
 ]

@@ -6,7 +6,7 @@ import importlib
 import re
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -232,6 +232,19 @@ def find(kind: str, name: str, folder: Path | None = None) -> Reference:
         why = ": " + " and ".join([*places, f"no module {module} is installed"])
         raise _unknown(of, name, folder, why, AbsentPlugin)
     return Reference(of, name, module, attribute, "installed")
+
+
+def plugin_digests(members: Iterable[Reference]) -> dict[str, str]:
+    """Kind and name of those members that are not built in, to the hash of their sources.
+
+    >>> plugin_digests([find("families", "gbdt")])
+    {}
+    """
+    return {
+        f"{member.kind.name} {member.name}": member.digest()
+        for member in members
+        if member.origin != "built-in"
+    }
 
 
 def load(kind: str, name: str, folder: Path | None = None) -> Any:

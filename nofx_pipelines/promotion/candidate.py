@@ -25,9 +25,9 @@ from nofx_pipelines.markdown import escape, table
 from nofx_pipelines.models.families import family
 from nofx_pipelines.models.training import Recipe, Trained, train, train_baseline
 from nofx_pipelines.models.window_columns import windowed
-from nofx_pipelines.plugins import find
+from nofx_pipelines.plugins import find, plugin_digests
 from nofx_pipelines.promotion.contest import contender, effective_trials, search_trials
-from nofx_pipelines.registry.lineage import Lineage, libraries, plugin_digests, training_code
+from nofx_pipelines.registry.lineage import Lineage, libraries, training_code
 from nofx_pipelines.registry.tracking import Tracker
 
 PARITY = 1e-5

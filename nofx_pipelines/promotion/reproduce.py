@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from nofx_pipelines.registry.lineage import (
     Lineage,
     libraries,
     package_version,
-    plugin_digests,
     require_same_plugins,
     training_code,
 )
@@ -130,22 +128,21 @@ def _require_same_code(title: str, lineage: Lineage, here: str) -> None:
 def _digests(lineage: Lineage, folder: Path) -> dict[str, str]:
     """Here and now, of the family and of the other plug-ins that the model's lineage names."""
     family = plugins.find("families", lineage.family, folder)
-    others = [_member(name, folder) for name in lineage.plugins if name != lineage.family]
-    return plugin_digests([family, *others])
+    recorded = [member.partition(" ") for member in lineage.plugins]
+    # of a record without a kind nothing is known here, and the comparison says so
+    others = [_member(kind, name, folder) for kind, _, name in recorded if kind in ("features", "labels")]
+    return plugins.plugin_digests([family, *others])
 
 
-def _member(name: str, folder: Path) -> plugins.Reference:
-    """The plug-in of a recorded name: a lineage records no kind, and a file is the same one for each."""
-    for kind in ("features", "labels"):
-        with suppress(ConfigError):
-            reference = plugins.find(kind, name, folder)
-            if reference.origin != "built-in":
-                return reference
-    raise ConfigError(
-        f"the model's rows were made with plug-in {name!r}, which is neither in {folder} nor installed",
-        kept="nothing was trained",
-        hint="put its file back, or run nofx run for a new version",
-    )
+def _member(kind: str, name: str, folder: Path) -> plugins.Reference:
+    try:
+        return plugins.find(kind, name, folder)
+    except ConfigError as error:
+        raise ConfigError(
+            f"the model's rows were made with plug-in {name!r}, which is neither in {folder} nor installed",
+            kept="nothing was trained",
+            hint="put its file back, or run nofx run for a new version",
+        ) from error
 
 
 def _version(lineage: Lineage, table: str) -> int:

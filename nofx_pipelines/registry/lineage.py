@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ import nofx_pipelines
 from nofx_pipelines.code_version import code_version
 from nofx_pipelines.errors import CodeChanged, ModelError
 from nofx_pipelines.models.families import family
-from nofx_pipelines.plugins import Reference, find
+from nofx_pipelines.plugins import find
 
 PREFIX = "nofx."
 PACKAGE = "nofx-pipelines"
@@ -120,7 +120,7 @@ class Lineage:
 def training_code(name: str, folder: Path | None = None) -> str:
     """The hash of our sources that decide the weights of a family's models.
 
-    A plug-in's own sources are not in it: their digest is recorded beside it (`plugin_digests`).
+    A plug-in's own sources are not in it: their digest is recorded beside it (`plugins.plugin_digests`).
     """
     member = find("families", name, folder)
     own = [member.module] if member.origin == "built-in" else []
@@ -132,11 +132,6 @@ def libraries(names: Sequence[str]) -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def plugin_digests(members: Iterable[Reference]) -> dict[str, str]:
-    """By name, the hash of the sources of those members that are not built in."""
-    return {member.name: member.digest() for member in members if member.origin != "built-in"}
-
-
 def require_same_plugins(title: str, recorded: Mapping[str, str], here: Mapping[str, str]) -> None:
     """Refuse to train ``title`` again by other plug-ins than those that were recorded with it.
 
@@ -145,7 +140,7 @@ def require_same_plugins(title: str, recorded: Mapping[str, str], here: Mapping[
     title
         How the message names the model.
     recorded, here
-        Digests of sources by name, then and now.
+        Digests of sources by kind and name, then and now.
 
     Raises
     ------

@@ -121,6 +121,20 @@ def test_an_installed_one_is_named_with_its_file_and_line(
         plugins.load("gates", "gates_of_a_house.strict:GATE")
 
 
+def test_digests_are_of_plug_ins_only_by_kind_and_name(folder: Path) -> None:
+    file = folder / "mine.py"
+    file.write_text("FAMILY = ROLE = 1\n")
+    members = [
+        plugins.find(kind, name, folder)
+        for kind, name in (("families", "gbdt"), ("families", "mine:FAMILY"), ("roles", "mine:ROLE"))
+    ]
+    before = plugins.plugin_digests(members)
+    assert list(before) == ["families mine:FAMILY", "roles mine:ROLE"]
+    assert plugins.plugin_digests(members) == before
+    file.write_text(file.read_text() + "# another\n")
+    assert plugins.plugin_digests(members)["roles mine:ROLE"] != before["roles mine:ROLE"]
+
+
 def test_threads_load_one_object(folder: Path) -> None:
     (folder / "slow.py").write_text("import time\n\ntime.sleep(0.05)\nGATE = object()\n")
     with ThreadPoolExecutor(8) as pool:

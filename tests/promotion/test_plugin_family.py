@@ -53,7 +53,7 @@ def test_it_is_registered_served_and_reproduced_byte_for_byte(with_mine: Chain) 
     assert np.isfinite(board.filter(pl.col("metric") == "rank_ic")["value"][0])
     lineage = chain.tracker.lineage(name)
     reference = plugins.find("families", MINE, chain.universe.plugins)
-    assert (lineage.family, dict(lineage.plugins)) == (MINE, {MINE: reference.digest()})
+    assert (lineage.family, dict(lineage.plugins)) == (MINE, {f"families {MINE}": reference.digest()})
     assert set(lineage.libraries or {}) == {"numpy", "onnx"}
     assert lineage.nofx_version == package_version()
     chain.compute("champion", force=True)
@@ -76,7 +76,7 @@ def test_other_sources_than_recorded_are_refused_by_name(with_mine: Chain) -> No
     recorded = plugins.find("families", MINE, file.parent).digest()
     file.write_text(file.read_text().replace("range(500)", "range(3)"))
     here = plugins.find("families", MINE, file.parent).digest()
-    words = f"was trained by plug-in 'mine:FAMILY' with sources {recorded}, here they are {here}"
+    words = f"was trained by plug-in 'families mine:FAMILY' with sources {recorded}, here they are {here}"
     with pytest.raises(CodeChanged, match=f"{words}; nothing was trained. Next: put its file back"):
         reproduce(with_mine.tracker, with_mine.lake, _version(with_mine))
 

@@ -98,13 +98,15 @@ def test_other_sources_of_a_plug_in_that_made_its_rows_are_refused_by_name(
     file, name = write_skeleton(kind, folder, f"my_{kind}"), f"my_{kind}:{attribute}"
     recorded = plugins.find(kind, name, folder).digest()
     loaded = tracker.load(registered + "/1")
-    tags = {**loaded.tags, "nofx.plugins": json.dumps({name: recorded})}
+    tags = {**loaded.tags, "nofx.plugins": json.dumps({f"{kind} {name}": recorded})}
     monkeypatch.setattr(type(tracker), "load", lambda *_: dataclasses.replace(loaded, tags=tags))
     assert reproduce(tracker, lake, registered).identical
     file.write_text(file.read_text() + "\n# another thought\n")
     here = plugins.find(kind, name, folder).digest()
-    words = f"{registered}/1 was trained by plug-in '{name}' with sources {recorded}, here they are {here}"
-    with pytest.raises(CodeChanged, match=f"{words}; nothing was trained. Next: put its file back"):
+    words = f"by plug-in '{kind} {name}' with sources {recorded}, here they are {here}"
+    with pytest.raises(
+        CodeChanged, match=f"{registered}/1 was trained {words}; nothing was trained. Next: put its file back"
+    ):
         reproduce(tracker, lake, registered)
     file.unlink()
     with pytest.raises(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import nofx_pipelines
 from nofx_pipelines.errors import ModelError
-from nofx_pipelines.plugins import builtin_names, find
-from nofx_pipelines.registry.lineage import Lineage, package_version, plugin_digests, training_code
+from nofx_pipelines.plugins import builtin_names
+from nofx_pipelines.registry.lineage import Lineage, package_version, training_code
 from tests.skeleton_files import write_skeleton
 
 TEXT = st.text(max_size=8)
@@ -86,12 +86,3 @@ def test_a_plug_in_s_sources_are_not_part_of_ours(tmp_path):
     before = training_code("mine:FAMILY", tmp_path)
     write_skeleton("families", tmp_path).write_text("FAMILY = 1\n")
     assert training_code("mine:FAMILY", tmp_path) == before
-
-
-def test_digests_are_of_plug_ins_only_and_change_with_their_sources(tmp_path):
-    file = write_skeleton("families", tmp_path)
-    members = [find("families", name, tmp_path) for name in ("gbdt", "mine:FAMILY")]
-    (before,) = plugin_digests(members).items()
-    assert before[0] == "mine:FAMILY"
-    file.write_text(file.read_text() + "\n# another\n")
-    assert plugin_digests(members)["mine:FAMILY"] != before[1]
