@@ -73,7 +73,7 @@ def test_plug_ins_that_rows_come_from_are_recorded_by_name(chain: Chain) -> None
     labels = dataclasses.replace(chain.universe.labels, kind=kinds["labels"])
     features = (*chain.universe.features, kinds["features"])
     chain.set(features=features, labels=labels, plugins=folder).compute("candidate_model", force=True)
-    digests = {name: plugins.find(kind, name, folder).digest() for kind, name in kinds.items()}
+    digests = {f"{kind} {name}": plugins.find(kind, name, folder).digest() for kind, name in kinds.items()}
     for version in chain.tracker.models()["version"].to_list()[-2:]:  # the ridge's too
         assert dict(chain.tracker.lineage(f"{chain.universe.model_name}/{version}").plugins) == digests
     assert dict(chain.tracker.lineage(f"{chain.universe.model_name}/1").plugins) == {}
