@@ -208,7 +208,8 @@ class _KernelCache(FunctionCache):
 class _CheckedFile(IndexDataCacheFile):
     """Index and code of one function; what is read is compared with its digest before it is unpickled.
 
-    Pickles here are Numba's own: of files in a folder that no other user can write.
+    Numba knows no other form than its own pickles. They hold machine code, which runs as it stands, so that
+    another form would be no safer; what keeps others out is a folder that no other user can write.
     """
 
     def _load_index(self) -> dict[Any, str]:

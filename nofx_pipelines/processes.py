@@ -16,6 +16,9 @@ from typing import Literal
 PROCESS_TAG = "nofx/process"
 """The tag of a Dagster run that names the process which executes it (`ProcessId.text`)."""
 
+PARENT_VARIABLE = "NOFX_PARENT"
+"""The environment variable in which a process names itself to one that it starts (`ProcessId.text`)."""
+
 GRACE_SECONDS = 20.0
 """How long a process may take to end in an orderly way before it is killed."""
 
@@ -138,6 +141,14 @@ def end_with(alive: Callable[[], bool]) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process soon after the one that started it, however that one ended."""
+    """End this process soon after the one that started it, however and whenever that one ended.
+
+    A parent that names itself (`PARENT_VARIABLE`) is watched by that name, so that one which was killed
+    before this call counts too; the name is not handed on to this process's own children.
+    """
+    named = ProcessId.parse(os.environ.pop(PARENT_VARIABLE, ""))
     parent = os.getppid()
-    end_with(lambda: os.getppid() == parent)
+    if named is None:
+        end_with(lambda: os.getppid() == parent)
+    else:
+        end_with(lambda: named.life() != "gone")

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from nofx_pipelines.errors import NofxError, StorageError
 
@@ -116,7 +117,7 @@ def _full(error: BaseException | None, home: Path) -> StorageError:
     return StorageError(
         f"no space is left for {home}{where}{free}",
         kept=KEPT,
-        hint=f"make room (nofx compact --home {home} removes old versions), then nofx run goes on from there",
+        hint=f"make room (nofx compact --home {quote(str(home))} removes old versions), then nofx run",
     )
 
 
@@ -124,5 +125,5 @@ def _denied(name: str, home: Path) -> StorageError:
     return StorageError(
         f"{name} cannot be written: a read-only file system, or another user's folder",
         kept=f"{KEPT}; nofx status, sql, models, doctor and report --output FILE read it",
-        hint=f"make {home} writable, or cp -r {home} ELSEWHERE and nofx run --home ELSEWHERE",
+        hint=f"make {home} writable, or cp -r {quote(str(home))} ELSEWHERE and nofx run --home ELSEWHERE",
     )

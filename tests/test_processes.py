@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from nofx_pipelines.processes import ProcessId, started_before
+from nofx_pipelines.processes import PARENT_VARIABLE, ProcessId, started_before
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 ATTACHED = """
@@ -23,6 +23,22 @@ child.stdout.readline()
 print(child.pid, flush=True)
 time.sleep(600)
 """
+
+
+def test_a_parent_that_died_before_it_was_looked_for_counts() -> None:
+    parent = subprocess.Popen(SLEEPS)
+    named = ProcessId.of(parent.pid)
+    assert named is not None
+    parent.kill()
+    parent.wait()
+    code = (
+        "import os, time; from nofx_pipelines import processes; processes.end_with_parent(); "
+        "assert processes.PARENT_VARIABLE not in os.environ; time.sleep(600)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, PARENT_VARIABLE: named.text}, timeout=60
+    )
+    assert child.returncode == -signal.SIGTERM
 
 
 def test_a_process_lives_until_it_ends_buried_or_not() -> None:

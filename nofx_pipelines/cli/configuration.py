@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from nofx_pipelines.cli.terminal import warn
 from nofx_pipelines.config import Config
 from nofx_pipelines.config_file import load_usable
 
@@ -13,5 +13,5 @@ def usable_config(home: Path) -> Config:
     """What can be used of the configuration; what cannot is named on standard error, with the reason."""
     config, refused = load_usable(home)
     for name, error in refused.items():
-        print(f"{name} is left out: {error}", file=sys.stderr, flush=True)
+        warn(f"{name} is left out: {error}")
     return config

@@ -40,6 +40,11 @@ def say(text: str = "") -> None:
     print(plain(text), flush=True)
 
 
+def warn(text: str) -> None:
+    """One line to standard error, at once."""
+    print(plain(text), file=sys.stderr, flush=True)
+
+
 @contextmanager
 def only_ours() -> Iterator[None]:
     """Keep standard output for what we say; what plug-ins write meanwhile goes to standard error.

@@ -13,7 +13,7 @@ from pathlib import Path
 from nofx_pipelines.cli.configuration import usable_config
 from nofx_pipelines.cli.dagster_home import prepare_dagster_home
 from nofx_pipelines.cli.dead_runs import recover
-from nofx_pipelines.cli.terminal import say
+from nofx_pipelines.cli.terminal import home_option, say
 from nofx_pipelines.errors import NofxError
 
 GRACE_SECONDS = 10.0
@@ -68,7 +68,7 @@ def _look(home: Path) -> None:
     try:
         _recover(home)
     except (NofxError, OperationalError) as error:
-        say(f"dead runs could not be looked for ({error}). Next: nofx doctor --repair --home {home}")
+        say(f"dead runs could not be looked for ({error}). Next: nofx doctor --repair {home_option(home)}")
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from nofx_pipelines.cli.terminal import say
-from nofx_pipelines.processes import GRACE_SECONDS, PROCESS_TAG, ProcessId, Terminated
+from nofx_pipelines.processes import GRACE_SECONDS, PARENT_VARIABLE, PROCESS_TAG, ProcessId, Terminated
 
 
 class Workers:
@@ -30,7 +30,8 @@ class Workers:
         with self._lock:
             if self.ending:
                 return None
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=dict(environment))
+            named = {**environment, PARENT_VARIABLE: ProcessId.own().text}
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=named)
             self._processes[process] = ProcessId.of(process.pid)
             return process
 

@@ -1,9 +1,9 @@
-"""A search belongs to one process at a time; another one waits until it ends and finds its trials told."""
+"""A search belongs to one process at a time; another one waits until it ends and reads its trials."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from nofx_pipelines.errors import ModelError, WaitTimeout
@@ -22,18 +22,11 @@ def study_lock(folder: Path, name: str, *, patience_s: float | None = None) -> I
     >>> with study_lock(Path(mkdtemp()), "study-1"):
     ...     pass
     """
-    lock = file_lock(
-        folder / f"{name}.lock",
-        f"the search {name}",
-        limit_s=PATIENCE_S if patience_s is None else patience_s,
-    )
-    try:
-        lock.__enter__()
-    except WaitTimeout as error:
-        raise ModelError(
-            f"another process runs the search {name}", kept="its trials", hint="wait for it, then nofx run"
-        ) from error
-    try:
+    limit = PATIENCE_S if patience_s is None else patience_s
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(folder / f"{name}.lock", f"the search {name}", limit_s=limit))
+        except WaitTimeout as error:
+            problem, hint = f"another process runs the search {name}", "wait for it, then nofx run"
+            raise ModelError(problem, kept="its trials", hint=hint) from error
         yield
-    finally:
-        lock.__exit__(None, None, None)
