@@ -32,6 +32,7 @@ from nofx_pipelines.marl.trading import Draw
 from nofx_pipelines.marl.training import SETTINGS, WEIGHTS, unpack
 from nofx_pipelines.registry.lineage import Lineage
 from nofx_pipelines.registry.tracking import Tracker
+from nofx_pipelines.registry.versions import newest_version
 
 SHOWN = (TEAM, "buy_and_hold", "rules", "random", "hold")
 RANDOM_SEEDS = 3
@@ -102,7 +103,8 @@ def refresh_policy(
     bars = min(len(panel.session_date) - 1 - cut, CREDITED_BARS)
     earned = credit(panel, first.policy, cut, groups[0].tolist(), bars, scenario)
     episode = _episode(scenario, panel, Draw(torch.full((len(groups),), cut), groups), first.policy)
-    version, differing = _register(tracker, universe, first, found, episode, run_id, code_version)
+    recorded = newest_version(lake.table(universe.name, "policy_leaderboard"))
+    version, differing = _register(tracker, universe, first, found, episode, run_id, code_version, recorded)
     champion, previous = _decide(tracker, universe, version, said)
     tables = versions | {"marl_teams": lake.table(universe.name, "marl_teams").version()}
     lineage = json.dumps(dict(tables), sort_keys=True)
@@ -189,6 +191,7 @@ def _register(
     episode: tuple[Any, Any, Any],
     run_id: str,
     code_version: str,
+    recorded: int,
 ) -> tuple[str, int]:
     """Register the team's ONNX with its lineage; the version, and in how many actions it differs."""
     onnx = policy_bytes(team.policy.cpu(), team.row["agents"])
@@ -207,6 +210,7 @@ def _register(
             example={"observation": observation[:2], "mask": mask[:2]},
             output={"action": acted[:2]},
             files={WEIGHTS: team.row["weights"], SETTINGS: team.row["settings"].encode()},
+            after=recorded,
         )
     return version, int((acted != expected).sum())
 

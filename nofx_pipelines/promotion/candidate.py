@@ -29,6 +29,7 @@ from nofx_pipelines.plugins import find, plugin_digests
 from nofx_pipelines.promotion.contest import contender, effective_trials, search_trials
 from nofx_pipelines.registry.lineage import Lineage, libraries, training_code
 from nofx_pipelines.registry.tracking import Tracker
+from nofx_pipelines.registry.versions import newest_version
 
 PARITY = 1e-5
 """The largest difference allowed between the registered ONNX and the trained model."""
@@ -81,7 +82,8 @@ def refresh_candidate(
     folds = lake.table(universe.name, "folds").scan().collect()
     winner = contender(lake, universe, device)
     test = hold_out(lake, universe, winner.columns)
-    work = _Registration(tracker, universe, test, versions, run_id, code_version)
+    recorded = newest_version(lake.table(universe.name, "leaderboard"))
+    work = _Registration(tracker, universe, test, versions, run_id, code_version, recorded)
     spread: Spread = {"engine": engine, "workers": universe.search.workers}
     baseline = work.register(
         train_baseline(training_set, folds, **spread), "baseline", None, seed=universe.search.seed
@@ -147,6 +149,8 @@ class _Registration:
     versions: Mapping[str, int]
     run_id: str
     code_version: str
+    recorded: int
+    """The newest version that the leaderboard names."""
 
     def register(self, trained: Trained, kind: str, trials: Trials | None, *, seed: int = 0) -> _Registered:
         """Judge, log to MLflow and register one model; its ONNX is read back and compared."""
@@ -159,7 +163,12 @@ class _Registration:
         with self.tracker.run(name, experiment=universe.name, tags=tags) as run:
             run.log_metrics({metric: figure.value for metric, figure in judged.metrics.items()})
             version = self.tracker.register(
-                universe.model_name, trained.model, lineage, run=run, example=x[:_EXAMPLE_ROWS]
+                universe.model_name,
+                trained.model,
+                lineage,
+                run=run,
+                example=x[:_EXAMPLE_ROWS],
+                after=self.recorded,
             )
         scored = self.tracker.load(f"{universe.model_name}/{version}").predict(x)
         parity = float(np.max(np.abs(scored - trained.model.predict(x))))

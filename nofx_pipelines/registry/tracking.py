@@ -199,12 +199,31 @@ class Tracker:
         return str(found.experiment_id)
 
     def register(
-        self, name: str, model: FittedModel, lineage: Lineage, *, run: TrackedRun, example: NDArray[Any]
+        self,
+        name: str,
+        model: FittedModel,
+        lineage: Lineage,
+        *,
+        run: TrackedRun,
+        example: NDArray[Any],
+        after: int | None = None,
     ) -> str:
         """Register ``model`` as the next version of ``name`` and return the version.
 
-        ``example``: a few rows of features ``[N, F]``. The version carries the lineage as tags, ONNX as its
-        only flavour, and safetensors with JSON beside it for further training.
+        The version carries the lineage as tags, ONNX as its only flavour, and safetensors with JSON beside it
+        for further training.
+
+        Parameters
+        ----------
+        name, model, lineage:
+            The registered name, what was fitted, and where it came from.
+        run:
+            The open MLflow run.
+        example:
+            A few rows of features ``[N, F]``.
+        after:
+            The newest version that the lake's tables name: a later one with the same bytes and lineage, left
+            by a run that was killed before it wrote its tables, is taken. None registers a new one always.
         """
         from nofx_pipelines.registry.versions import register_onnx
 
@@ -220,6 +239,7 @@ class Tracker:
             example=example,
             tags=lineage.tags(),
             files=model.files(),
+            after=after,
         )
 
     def register_network(
@@ -232,10 +252,12 @@ class Tracker:
         example: Mapping[str, NDArray[Any]],
         output: Mapping[str, NDArray[Any]],
         files: Mapping[str, bytes],
+        after: int | None = None,
     ) -> str:
         """Register an ONNX network of any inputs as the next version of ``name`` and return the version.
 
-        ``example`` and ``output``: a few rows of each tensor by name, batch first. ``files`` lie beside it.
+        ``example`` and ``output``: a few rows of each tensor by name, batch first. ``files`` lie beside it,
+        ``after`` is `register`'s.
         """
         from nofx_pipelines.registry.versions import register_network
 
@@ -251,6 +273,7 @@ class Tracker:
             output=output,
             tags=lineage.tags(),
             files=files,
+            after=after,
         )
 
     def load(self, model: str) -> LoadedModel:

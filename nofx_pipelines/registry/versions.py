@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+    from nofx_pipelines.lake.table import LakeTable
+
 DIGEST_TAG = f"{PREFIX}onnx_sha256"
 _REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[0-9]+))?$")
 
@@ -77,8 +79,12 @@ def register_onnx(
     example: NDArray[Any],
     tags: Mapping[str, str],
     files: Mapping[str, bytes],
+    after: int | None = None,
 ) -> str:
-    """Log ``onnx`` with signature and input example to a run, and register it as the next version."""
+    """Log ``onnx`` with signature and input example to a run, and register it as the next version.
+
+    With ``after``, a later version of the same bytes and lineage, which a killed run left, is taken instead.
+    """
     double = np.dtype("float64")
     described = _Described(
         inputs={INPUT: (double, (-1, len(feature_names)))},
@@ -86,7 +92,7 @@ def register_onnx(
         example={INPUT: np.nan_to_num(np.asarray(example, dtype=np.float64))},
         metadata={"feature_names": list(feature_names)},
     )
-    return _register(client, name, onnx, described, run_id=run_id, tags=tags, files=files)
+    return _register(client, name, onnx, described, run_id=run_id, tags=tags, files=files, after=after)
 
 
 def register_network(
@@ -99,15 +105,19 @@ def register_network(
     output: Mapping[str, NDArray[Any]],
     tags: Mapping[str, str],
     files: Mapping[str, bytes],
+    after: int | None = None,
 ) -> str:
-    """Log ``onnx`` with tensors like the arrays given, batch first, and register it as the next version."""
+    """Log ``onnx`` with tensors like the arrays given, batch first, and register it as the next version.
+
+    With ``after``, a later version of the same bytes and lineage, which a killed run left, is taken instead.
+    """
     described = _Described(
         inputs={key: (value.dtype, (-1, *value.shape[1:])) for key, value in example.items()},
         outputs={key: (value.dtype, (-1, *value.shape[1:])) for key, value in output.items()},
         example=dict(example),
         metadata={},
     )
-    return _register(client, name, onnx, described, run_id=run_id, tags=tags, files=files)
+    return _register(client, name, onnx, described, run_id=run_id, tags=tags, files=files, after=after)
 
 
 @dataclass(frozen=True)
@@ -129,8 +139,12 @@ def _register(
     run_id: str,
     tags: Mapping[str, str],
     files: Mapping[str, bytes],
+    after: int | None,
 ) -> str:
     digest = hashlib.sha256(onnx).hexdigest()
+    left = None if after is None else _left_behind(client, name, {**tags, DIGEST_TAG: digest}, after)
+    if left is not None:
+        return left
     place = f"model-{digest[:12]}"  # a run may register several
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / place
@@ -142,6 +156,14 @@ def _register(
     source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
     made = client.create_model_version(name, source, run_id, tags={**tags, DIGEST_TAG: digest})
     return str(made.version)
+
+
+def _left_behind(client: MlflowClient, name: str, tags: Mapping[str, str], after: int) -> str | None:
+    """The newest version after ``after`` with these tags, the Dagster run aside: no table came to name it."""
+    asked = {key: value for key, value in tags.items() if key != f"{PREFIX}dagster_run_id"}
+    later = (found for found in all_versions(client, name) if int(found.version) > after)
+    same = [found for found in later if asked.items() <= dict(found.tags).items()]
+    return str(same[-1].version) if same else None
 
 
 def _write_model(path: Path, onnx: bytes, described: _Described) -> None:
@@ -177,6 +199,13 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def newest_version(board: LakeTable) -> int:
+    """The newest version that a leaderboard names in its column ``version``; 0 where there is no row."""
+    if not board.exists():
+        return 0
+    return board.scan().select(pl.col("version").cast(pl.Int64).max()).collect().item() or 0
 
 
 def find_version(client: MlflowClient, model: str) -> ModelVersion:

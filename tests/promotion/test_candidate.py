@@ -12,6 +12,7 @@ import pytest
 from nofx_pipelines import plugins
 from nofx_pipelines.errors import ModelError
 from nofx_pipelines.evaluation.holdout import hold_out
+from nofx_pipelines.lake.table import LakeTable
 from nofx_pipelines.promotion.candidate import (
     FOLD_METRIC,
     PARITY,
@@ -63,6 +64,30 @@ def test_lineage_names_the_versions_that_were_read(trained_chain: Chain) -> None
         assert version <= (table.version() or 0)
     board = trained_chain.table("leaderboard").scan().filter(pl.col("metric") == "rank_ic").collect()
     assert json.loads(board["data_versions"][0]) == dict(lineage.data_versions)
+
+
+def test_what_a_killed_run_registered_is_not_registered_again(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def versions() -> list[str]:
+        return chain.tracker.models().filter(pl.col("name") == chain.universe.model_name)["version"].to_list()
+
+    def killed(table: LakeTable, *args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    assert versions() == ["1", "2"]
+    whole = LakeTable.overwrite
+    monkeypatch.setattr(LakeTable, "overwrite", killed)
+    with pytest.raises(KeyboardInterrupt):
+        chain.compute("candidate_model", force=True)
+    monkeypatch.setattr(LakeTable, "overwrite", whole)
+    assert versions() == ["1", "2", "3", "4"]
+    chain.compute("candidate_model", force=True)  # the run after it
+    assert versions() == ["1", "2", "3", "4"]
+    board = chain.table("leaderboard").scan().collect()
+    assert dict(board.select("kind", "version").unique().rows()) == {"baseline": "3", "candidate": "4"}
+    chain.compute("candidate_model", force=True)  # asked for once more, after the tables were written
+    assert versions() == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_plug_ins_that_rows_come_from_are_recorded_by_name(chain: Chain) -> None:
